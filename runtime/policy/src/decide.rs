@@ -25,12 +25,15 @@ pub struct RetakeView {
 impl Policy {
     /// Whether a P looks at the global queue first at this tick. Tick 0 counts, as in Go.
     pub fn look_global_first(&self, tick: u32) -> bool {
-        self.global_tick != 0 && tick % self.global_tick == 0
+        self.global_tick != 0 && tick.is_multiple_of(self.global_tick)
     }
 
     /// How many Gs to take from a global queue of this length: a fair share, at most half of the ring. Go: `globrunqget`.
     pub fn global_batch(&self, len: u32, procs: u32) -> u32 {
-        (len / procs.max(1) + 1).min(len).min(GLOBAL_BATCH_MAX).min((self.local_queue / 2).max(1))
+        (len / procs.max(1) + 1)
+            .min(len)
+            .min(GLOBAL_BATCH_MAX)
+            .min((self.local_queue / 2).max(1))
     }
 
     /// How many Gs to take from a victim's ring of this length, which is not 0.
@@ -65,7 +68,9 @@ impl Policy {
     /// How long sysmon pauses after this many rounds in which it took no P: doubled each round after the 50th.
     pub fn sysmon_delay_ns(&self, idle_rounds: u32) -> u64 {
         let doublings = idle_rounds.saturating_sub(SYSMON_PATIENCE).min(32);
-        self.sysmon_ns.saturating_mul(1 << doublings).min(self.sysmon_max_ns.max(self.sysmon_ns))
+        self.sysmon_ns
+            .saturating_mul(1 << doublings)
+            .min(self.sysmon_max_ns.max(self.sysmon_ns))
     }
 
     /// Whether sysmon takes a P that has been in the same system call for a whole round of its own.
@@ -100,7 +105,10 @@ mod tests {
     #[test]
     fn steal_half_rounds_up() {
         let go = Policy::default();
-        assert_eq!([1, 2, 3, 4, 255, 256].map(|n| go.steal_amount(n)), [1, 1, 2, 2, 128, 128]);
+        assert_eq!(
+            [1, 2, 3, 4, 255, 256].map(|n| go.steal_amount(n)),
+            [1, 1, 2, 2, 128, 128]
+        );
     }
 
     #[test]
@@ -131,11 +139,19 @@ mod tests {
     #[test]
     fn a_p_is_left_in_its_system_call_while_nobody_needs_it() {
         let go = Policy::default();
-        let p = RetakeView { queue_len: 0, spinning: 0, idle_ps: 1, away_ns: 50_000 };
+        let p = RetakeView {
+            queue_len: 0,
+            spinning: 0,
+            idle_ps: 1,
+            away_ns: 50_000,
+        };
         assert!(!go.retakes(p));
         assert!(go.retakes(RetakeView { queue_len: 1, ..p }));
         assert!(go.retakes(RetakeView { idle_ps: 0, ..p }));
-        assert!(go.retakes(RetakeView { away_ns: 10_000_000, ..p }));
+        assert!(go.retakes(RetakeView {
+            away_ns: 10_000_000,
+            ..p
+        }));
     }
 
     #[test]

@@ -181,9 +181,9 @@ fn time(text: &str, least: u64, most: u64) -> Option<u64> {
 fn time_text(ns: u64) -> String {
     match ns {
         0 => "0us".into(),
-        n if n % 1_000_000_000 == 0 => format!("{}s", n / 1_000_000_000),
-        n if n % 1_000_000 == 0 => format!("{}ms", n / 1_000_000),
-        n if n % 1_000 == 0 => format!("{}us", n / 1_000),
+        n if n.is_multiple_of(1_000_000_000) => format!("{}s", n / 1_000_000_000),
+        n if n.is_multiple_of(1_000_000) => format!("{}ms", n / 1_000_000),
+        n if n.is_multiple_of(1_000) => format!("{}us", n / 1_000),
         n => format!("{n}ns"),
     }
 }

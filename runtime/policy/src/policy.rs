@@ -98,9 +98,15 @@ impl fmt::Display for ParseError {
             ParseError::Form(part) => write!(f, "'{part}' is not of the form name=value"),
             ParseError::Unknown(name) => {
                 let names: Vec<_> = KNOBS.iter().map(|k| k.name).collect();
-                write!(f, "no policy knob is called '{name}' (there are {})", names.join(", "))
+                write!(
+                    f,
+                    "no policy knob is called '{name}' (there are {})",
+                    names.join(", ")
+                )
             }
-            ParseError::Value { name, value, takes } => write!(f, "{name} takes {takes}, not '{value}'"),
+            ParseError::Value { name, value, takes } => {
+                write!(f, "{name} takes {takes}, not '{value}'")
+            }
         }
     }
 }
@@ -113,8 +119,14 @@ impl FromStr for Policy {
     /// Reads `name=value,name=value…`; what is not named keeps Go's value. `default` and the empty string are Go's policy.
     fn from_str(s: &str) -> Result<Policy, ParseError> {
         let mut policy = Policy::default();
-        for part in s.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "default") {
-            let (name, value) = part.split_once('=').ok_or_else(|| ParseError::Form(part.to_owned()))?;
+        for part in s
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty() && *part != "default")
+        {
+            let (name, value) = part
+                .split_once('=')
+                .ok_or_else(|| ParseError::Form(part.to_owned()))?;
             let knob = KNOBS
                 .iter()
                 .find(|k| k.name == name.trim())
@@ -142,7 +154,11 @@ impl fmt::Display for Policy {
                 first = false;
             }
         }
-        if first { f.write_str("default") } else { Ok(()) }
+        if first {
+            f.write_str("default")
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -20,7 +20,12 @@ impl Victims {
         let wanted = (random / u64::from(procs)) as u32 % procs + 1;
         // At most a few tries: below any number there is a coprime close by, and 1 always is one.
         let step = (1..=wanted).rev().find(|s| coprime(*s, procs)).unwrap_or(1);
-        Victims { procs, at, step, left: procs }
+        Victims {
+            procs,
+            at,
+            step,
+            left: procs,
+        }
     }
 }
 
@@ -52,9 +57,13 @@ mod tests {
     fn every_pass_visits_every_p_once() {
         for procs in 1..=64 {
             for random in 0..500u64 {
-                let visited: Vec<u32> = Victims::new(procs, random.wrapping_mul(0x9E37_79B9)).collect();
+                let visited: Vec<u32> =
+                    Victims::new(procs, random.wrapping_mul(0x9E37_79B9)).collect();
                 let distinct: BTreeSet<u32> = visited.iter().copied().collect();
-                assert_eq!((visited.len(), distinct.len()), (procs as usize, procs as usize));
+                assert_eq!(
+                    (visited.len(), distinct.len()),
+                    (procs as usize, procs as usize)
+                );
             }
         }
     }
@@ -62,7 +71,9 @@ mod tests {
     #[test]
     fn from_three_ps_on_there_are_several_orders() {
         for procs in 3..=64 {
-            let orders: BTreeSet<Vec<u32>> = (0..10_000).map(|r| Victims::new(procs, r).collect()).collect();
+            let orders: BTreeSet<Vec<u32>> = (0..10_000)
+                .map(|r| Victims::new(procs, r).collect())
+                .collect();
             assert!(orders.len() > procs as usize, "{procs}");
         }
     }

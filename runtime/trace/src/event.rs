@@ -31,7 +31,10 @@ pub const MAX_ARGS: usize = 10;
 
 /// A column of the `event` table that an argument is stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are those of the columns, documented in the schema")]
+#[allow(
+    missing_docs,
+    reason = "the names are those of the columns, documented in the schema"
+)]
 pub enum Column {
     P,
     G,
@@ -862,8 +865,18 @@ mod tests {
     fn no_kind_uses_a_column_twice() {
         for kind in Kind::ALL {
             let mut seen = Vec::new();
-            for field in kind.spec().fields.iter().filter(|f| f.column != Column::Other) {
-                assert!(!seen.contains(&field.column), "{} of {}", field.name, kind.name());
+            for field in kind
+                .spec()
+                .fields
+                .iter()
+                .filter(|f| f.column != Column::Other)
+            {
+                assert!(
+                    !seen.contains(&field.column),
+                    "{} of {}",
+                    field.name,
+                    kind.name()
+                );
                 seen.push(field.column);
             }
         }

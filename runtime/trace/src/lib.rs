@@ -5,8 +5,16 @@
 //! - [`ids`]: the names of things (G, M, P, sites, objects), one newtype each;
 //! - [`event`]: every kind of event, in one table that drives encoding, text, schema and docs;
 //! - [`tally`]: the runtime's own counters and which events each must equal;
+//! - [`clock`]: what ticks, and how ticks become nanoseconds;
+//! - [`codec`]: one event as bytes;
+//! - [`spool`]: the files that carry the bytes from the writers to the reader;
+//! - [`version`]: the format's version and the names of the handshake.
 
+pub mod clock;
+pub mod codec;
 pub mod event;
 pub mod ids;
+pub mod spool;
 pub mod tally;
 mod value;
+pub mod version;

@@ -81,7 +81,13 @@ macro_rules! nullable_ids {
         }
     )*};
 }
-nullable_ids!(GId(u64), SiteId(u32), ObjectId(u64), StringId(u32), SpanId(u64));
+nullable_ids!(
+    GId(u64),
+    SiteId(u32),
+    ObjectId(u64),
+    StringId(u32),
+    SpanId(u64)
+);
 
 /// Ids numbered from 0; an absent one is 0 on the wire with the others shifted up, NULL in the database, `-` in text.
 macro_rules! dense_ids {

@@ -1,0 +1,54 @@
+//! The spool: the files of one recorded process, which outlive it.
+//!
+//! A folder `<pid>-<start>` holds
+//! - `control`: one page of words: magic, version, who, which clock, whether the process finished;
+//! - `segment-NNNN`: 4 MiB each, cut into chunks of 16 KiB; each chunk belongs to one writer and holds its records in order;
+//! - `tallies`: one block of counters for each writer, by its number;
+//! - `tables`: names (writers, sites, strings, facts), appended by write(2), never dropped.
+//!
+//! # Publishing
+//! A writer encodes a record behind the published length of its chunk and then release-stores the new length. A reader that
+//! acquires the length sees whole records. Nothing else is needed: no lock, no system call, no allocation for an event. What was published
+//! survives the death of the process, because the pages belong to the file.
+//!
+//! # No SIGBUS
+//! A segment's blocks are allocated before any chunk of it is handed out; a full disk is found there and makes events lost, which
+//! are counted, never faults.
+
+pub mod layout;
+mod map;
+pub mod reader;
+pub mod tables;
+pub mod writer;
+
+use std::path::PathBuf;
+
+/// Why a spool cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The system refused something.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what its name says.
+    #[error("{}: {what}", path.display())]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl SpoolError {
+    fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> SpoolError {
+        let path = path.to_owned();
+        move |source| SpoolError::Io { what, path, source }
+    }
+}
