@@ -1,0 +1,33 @@
+//! Bounds, and the relations between them.
+
+use std::time::Duration;
+
+/// The most Ps. Their slots are reserved when a runtime is made: 8 bytes each.
+pub(crate) const MAX_PROCS: usize = 4096;
+
+/// The most Ms, unless the builder says otherwise. Go's `SetMaxThreads`.
+pub(crate) const MAX_MS: usize = 10_000;
+
+/// The size of a G's stack unless the builder says otherwise.
+pub(crate) const DEFAULT_STACK: usize = 64 << 10;
+
+/// The smallest stack: less does not hold a panic's message.
+pub(crate) const MIN_STACK: usize = 16 << 10;
+
+/// Dead Gs that a P keeps before it gives half of them away.
+pub(crate) const FREE_GS_PER_P: usize = 64;
+
+/// How long a thief leaves a running victim its `runnext`.
+pub(crate) const RUNNEXT_DELAY: Duration = Duration::from_micros(3);
+
+/// How often the stopper of the world asks again.
+pub(crate) const STW_RETRY: Duration = Duration::from_micros(100);
+
+/// How long the end of a runtime waits for Gs that do not come to a safe point.
+pub(crate) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long nobody polls the network before sysmon does.
+pub(crate) const NETPOLL_PERIOD_NS: u64 = 10_000_000;
+
+const _: () = assert!(MIN_STACK <= DEFAULT_STACK);
+const _: () = assert!(FREE_GS_PER_P >= 2);

@@ -1,0 +1,265 @@
+//! TCP over the network poller.
+//!
+//! A socket is non-blocking; an operation that would block waits for readiness and is tried again. Where the process has no runtime, the
+//! sockets are plain blocking ones.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gmp_trace::event::{ObjectKind, ParkReason};
+
+use crate::netpoll::{Direction, PollDesc, Poller, Waited};
+use crate::sched::park::Object;
+use crate::sched::{self, preempt};
+use crate::time::now_ns;
+
+/// A socket with its place in the poller.
+struct Polled<S: AsRawFd> {
+    socket: S,
+    poll: Option<(&'static Poller, &'static PollDesc)>,
+    object: Object,
+}
+
+impl<S: AsRawFd> Polled<S> {
+    #[track_caller]
+    fn new(socket: S, set_nonblocking: impl FnOnce(&S) -> io::Result<()>) -> io::Result<Polled<S>> {
+        let object = Object::new(ObjectKind::Socket);
+        let poll = match sched::netpoller() {
+            Ok(poller) => {
+                set_nonblocking(&socket)?;
+                Some((poller, poller.register(socket.as_raw_fd())?))
+            }
+            Err(_) => None,
+        };
+        Ok(Polled {
+            socket,
+            poll,
+            object,
+        })
+    }
+
+    /// Tries `f` until it does not block any more.
+    fn retry<T>(
+        &self,
+        d: Direction,
+        reason: ParkReason,
+        mut f: impl FnMut(&S) -> io::Result<T>,
+    ) -> io::Result<T> {
+        preempt::checkpoint();
+        let Some((_, desc)) = self.poll else {
+            return f(&self.socket);
+        };
+        ready(desc.prepare(d))?;
+        loop {
+            match f(&self.socket) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    ready(desc.wait(d, reason, &self.object))?
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn set_deadline(&self, d: Direction, deadline: Option<Instant>) {
+        if let Some((_, desc)) = self.poll {
+            let when = deadline.map(|at| match at.checked_duration_since(Instant::now()) {
+                Some(left) => {
+                    now_ns().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
+                }
+                None => 0,
+            });
+            desc.set_deadline(d, when);
+        }
+    }
+}
+
+fn ready(waited: Waited) -> io::Result<()> {
+    match waited {
+        Waited::Ready => Ok(()),
+        Waited::TimedOut => Err(io::Error::new(ErrorKind::TimedOut, "the deadline passed")),
+        Waited::Closed => Err(io::Error::new(
+            ErrorKind::NotConnected,
+            "the socket is closed",
+        )),
+    }
+}
+
+impl<S: AsRawFd> Drop for Polled<S> {
+    fn drop(&mut self) {
+        if let Some((poller, desc)) = self.poll {
+            desc.close();
+            poller.deregister(self.socket.as_raw_fd(), desc);
+        }
+    }
+}
+
+/// A TCP socket that accepts connections.
+pub struct TcpListener(Polled<std::net::TcpListener>);
+
+impl TcpListener {
+    /// Listens at an address; port 0 is any free one.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpListener::bind`].
+    #[track_caller]
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        let socket = std::net::TcpListener::bind(address)?;
+        Ok(TcpListener(Polled::new(socket, |s| {
+            s.set_nonblocking(true)
+        })?))
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// `TimedOut` when the deadline passed; else as [`std::net::TcpListener::accept`].
+    ///
+    /// # Blocking
+    /// Parks the G, or blocks the thread if it runs none.
+    #[track_caller]
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.0.retry(
+            Direction::Read,
+            ParkReason::NetAccept,
+            std::net::TcpListener::accept,
+        )?;
+        Ok((TcpStream::from_std(stream)?, peer))
+    }
+
+    /// The address it listens at.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpListener::local_addr`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.socket.local_addr()
+    }
+
+    /// Until when `accept` waits; `None` is for ever. One in the past ends a wait at once, also one that has begun.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.0.set_deadline(Direction::Read, deadline);
+    }
+}
+
+/// A TCP connection. Clones by [`TcpStream::try_clone`] are the same connection.
+#[derive(Clone)]
+pub struct TcpStream(Arc<Polled<std::net::TcpStream>>);
+
+impl TcpStream {
+    /// Connects to an address. The name is looked up in a system call.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::connect`].
+    ///
+    /// # Blocking
+    /// Blocks the M: the connection is made in a system call.
+    #[track_caller]
+    pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        let stream = crate::syscall(|| std::net::TcpStream::connect(address))?;
+        TcpStream::from_std(stream)
+    }
+
+    /// Takes over a connected socket.
+    ///
+    /// # Errors
+    /// When the socket cannot be watched.
+    #[track_caller]
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        Ok(TcpStream(Arc::new(Polled::new(stream, |s| {
+            s.set_nonblocking(true)
+        })?)))
+    }
+
+    /// Another handle of the same connection.
+    ///
+    /// # Errors
+    /// None; as `std` has it.
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        Ok(self.clone())
+    }
+
+    /// Until when reads wait; `None` is for ever. One in the past ends a wait at once, also one that has begun.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.0.set_deadline(Direction::Read, deadline);
+    }
+
+    /// Until when writes wait; `None` is for ever.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+        self.0.set_deadline(Direction::Write, deadline);
+    }
+
+    /// Whether small writes are sent at once.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::set_nodelay`].
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.0.socket.set_nodelay(nodelay)
+    }
+
+    /// Ends one or both directions.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::shutdown`].
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.0.socket.shutdown(how)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.socket.peer_addr()
+    }
+}
+
+impl Read for &TcpStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0
+            .retry(Direction::Read, ParkReason::NetRead, |mut s| s.read(buffer))
+    }
+}
+
+impl Write for &TcpStream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0
+            .retry(Direction::Write, ParkReason::NetWrite, |mut s| {
+                s.write(buffer)
+            })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+}
+
+impl Write for TcpStream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        (&*self).write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.socket.fmt(f)
+    }
+}
+
+impl std::fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.socket.fmt(f)
+    }
+}

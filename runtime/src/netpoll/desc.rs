@@ -1,0 +1,210 @@
+//! One descriptor's readiness and deadlines.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use gmp_trace::event::ParkReason;
+
+use crate::sched::park::{self, Object, Unparker};
+use crate::sched::timers::{self, TimerAction, TimerHandle};
+use crate::time::now_ns;
+
+/// Nothing happened, nobody waits.
+pub(super) const NIL: usize = 0;
+/// Ready, and nobody has used it yet.
+pub(super) const READY: usize = 2;
+/// Somebody is about to wait. No token is 2 or 4: they are aligned addresses, tagged with 1 at most.
+pub(super) const WAIT: usize = 4;
+
+/// Reading or writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Reading, accepting.
+    Read = 0,
+    /// Writing, connecting.
+    Write = 1,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The descriptor may be ready: try again.
+    Ready,
+    /// The deadline passed.
+    TimedOut,
+    /// It was closed.
+    Closed,
+}
+
+/// The state of a descriptor. Never freed; see the module header.
+pub(crate) struct PollDesc {
+    semaphores: [AtomicUsize; 2],
+    /// 0 = none, -1 = passed, else when, in ns.
+    deadlines: [AtomicI64; 2],
+    /// Bumped when a deadline changes, so that a timer of the one before does nothing.
+    deadline_seq: [AtomicU64; 2],
+    timers: [Mutex<Option<TimerHandle>>; 2],
+    closing: AtomicBool,
+    /// Which use of this descriptor it is.
+    pub(super) seq: AtomicU32,
+    /// How many Gs and threads wait in the whole poller.
+    waiters: &'static AtomicU32,
+}
+
+impl PollDesc {
+    pub(super) fn new(waiters: &'static AtomicU32) -> PollDesc {
+        PollDesc {
+            semaphores: [const { AtomicUsize::new(NIL) }; 2],
+            deadlines: [const { AtomicI64::new(0) }; 2],
+            deadline_seq: [const { AtomicU64::new(0) }; 2],
+            timers: [const { Mutex::new(None) }; 2],
+            closing: AtomicBool::new(false),
+            seq: AtomicU32::new(0),
+            waiters,
+        }
+    }
+
+    /// Makes it fit for a new socket.
+    pub(super) fn reuse(&self) {
+        for d in [Direction::Read, Direction::Write] {
+            self.semaphores[d as usize].store(NIL, Ordering::Relaxed);
+            self.deadlines[d as usize].store(0, Ordering::Relaxed);
+            self.deadline_seq[d as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        // Release: the registration with the kernel orders it for the poller.
+        self.closing.store(false, Ordering::Release);
+    }
+
+    /// Forgets an old readiness before an operation is tried. Go: `netpollReset`.
+    pub(crate) fn prepare(&self, d: Direction) -> Waited {
+        let state = self.state(d);
+        if state == Waited::Ready {
+            // Nobody waits in this direction: the caller holds the right to.
+            self.semaphores[d as usize].store(NIL, Ordering::SeqCst);
+        }
+        state
+    }
+
+    /// Whether the descriptor may be used in this direction now.
+    fn state(&self, d: Direction) -> Waited {
+        // SeqCst: the closer and the timer publish their flag before they touch the semaphore; the waiter sets the semaphore before it
+        // reads the flags. One of the two sees the other.
+        if self.closing.load(Ordering::SeqCst) {
+            Waited::Closed
+        } else if self.deadlines[d as usize].load(Ordering::SeqCst) < 0 {
+            Waited::TimedOut
+        } else {
+            Waited::Ready
+        }
+    }
+
+    /// Waits until the direction is ready. One waiter for each direction. Go: `netpollblock`.
+    pub(crate) fn wait(&self, d: Direction, reason: ParkReason, object: &Object) -> Waited {
+        let semaphore = &self.semaphores[d as usize];
+        loop {
+            match semaphore.compare_exchange(NIL, WAIT, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => break,
+                Err(READY) => {
+                    if semaphore
+                        .compare_exchange(READY, NIL, Ordering::SeqCst, Ordering::SeqCst)
+                        .is_ok()
+                    {
+                        return self.state(d);
+                    }
+                }
+                Err(_) => panic!("two Gs wait for the same socket in the same direction"),
+            }
+        }
+        if self.state(d) == Waited::Ready {
+            let me = Unparker::current().into_raw();
+            let waiters = self.waiters;
+            // Counted before the token can be taken out, so that the count is never less than nothing.
+            waiters.fetch_add(1, Ordering::SeqCst);
+            let foreign = crate::sched::m::running().is_none();
+            park::park(reason, object, &mut || {
+                let waits = semaphore
+                    .compare_exchange(WAIT, me, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok();
+                if !waits {
+                    waiters.fetch_sub(1, Ordering::SeqCst);
+                } else if foreign && let Some(sched) = crate::sched::home() {
+                    // A thread does not come by the scheduler afterwards: if nobody polls, an M is to.
+                    crate::sched::wake::wake_p(sched);
+                }
+                waits
+            });
+        }
+        // Whatever it is now, the wait is over: READY is consumed, WAIT is taken back.
+        semaphore.swap(NIL, Ordering::SeqCst);
+        self.state(d)
+    }
+
+    /// The direction is ready, or (`ready` false) its wait is to end; the token of the waiter to wake. Go: `netpollunblock`.
+    pub(super) fn unblock(&self, d: Direction, ready: bool) -> Option<usize> {
+        let semaphore = &self.semaphores[d as usize];
+        let to = if ready { READY } else { NIL };
+        let mut old = semaphore.load(Ordering::SeqCst);
+        loop {
+            if old == READY || (old == NIL && !ready) {
+                return None;
+            }
+            match semaphore.compare_exchange(old, to, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => break,
+                Err(now) => old = now,
+            }
+        }
+        if old == NIL || old == WAIT {
+            return None;
+        }
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        Some(old)
+    }
+
+    fn wake(&self, d: Direction) {
+        if let Some(token) = self.unblock(d, false) {
+            // SAFETY: a waiter stored it in the commit of its park, and it was taken out just now, once.
+            unsafe { Unparker::from_raw(token) }.unpark();
+        }
+    }
+
+    /// Ends all waits: the socket is about to be closed.
+    pub(crate) fn close(&'static self) {
+        self.closing.store(true, Ordering::SeqCst);
+        for d in [Direction::Read, Direction::Write] {
+            self.set_deadline(d, None);
+            self.wake(d);
+        }
+    }
+
+    /// Sets, moves or clears a deadline, in ns of [`now_ns`]. One that has passed ends the present wait at once.
+    pub(crate) fn set_deadline(&'static self, d: Direction, deadline: Option<u64>) {
+        let i = d as usize;
+        let seq = self.deadline_seq[i].fetch_add(1, Ordering::SeqCst) + 1;
+        let mut timer = self.timers[i]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = timer.take() {
+            old.stop();
+        }
+        match deadline {
+            None => self.deadlines[i].store(0, Ordering::SeqCst),
+            Some(when) if when <= now_ns() => {
+                self.deadlines[i].store(-1, Ordering::SeqCst);
+                drop(timer);
+                self.wake(d);
+            }
+            Some(when) => {
+                self.deadlines[i].store(i64::try_from(when).unwrap_or(i64::MAX), Ordering::SeqCst);
+                let action = std::sync::Arc::new(move |_| {
+                    // Another deadline has taken its place: nothing is to be done.
+                    if self.deadline_seq[i].load(Ordering::SeqCst) == seq {
+                        self.deadlines[i].store(-1, Ordering::SeqCst);
+                        self.wake(d);
+                    }
+                });
+                *timer = Some(timers::start_timer(when, TimerAction::Call(action)));
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! epoll as the poller's kernel side.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::desc::{Direction, PollDesc};
+use crate::time::now_ns;
+
+/// How long to wait for readiness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    NoWait,
+    /// Until this time in ns of [`now_ns`].
+    Until(u64),
+    /// Until something is ready or [`Poller::wake`] is called.
+    Forever,
+}
+
+/// Events asked for at a time, as in Go.
+const BATCH: usize = 128;
+
+/// The user data of the eventfd that breaks a wait: no descriptor lies at this address.
+const BREAK: u64 = 0;
+
+/// An epoll instance and its descriptors.
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    event: OwnedFd,
+    /// 1 = the eventfd was written and no blocking poll has drained it: further writes are pointless.
+    breaking: AtomicU32,
+    waiters: &'static AtomicU32,
+    /// Descriptors of closed sockets.
+    free: Mutex<Vec<&'static PollDesc>>,
+}
+
+impl Poller {
+    /// A poller of nothing.
+    pub(crate) fn new() -> io::Result<Poller> {
+        // SAFETY: plain system calls; the descriptors they return are owned by nobody else.
+        let (epoll, event) = unsafe {
+            let epoll = OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?);
+            let event = OwnedFd::from_raw_fd(check(libc::eventfd(
+                0,
+                libc::EFD_CLOEXEC | libc::EFD_NONBLOCK,
+            ))?);
+            (epoll, event)
+        };
+        let poller = Poller {
+            epoll,
+            event,
+            breaking: AtomicU32::new(0),
+            waiters: Box::leak(Box::new(AtomicU32::new(0))),
+            free: Mutex::new(Vec::new()),
+        };
+        // Level-triggered: it stays readable until a blocking poll drains it.
+        poller.control(
+            libc::EPOLL_CTL_ADD,
+            poller.event.as_raw_fd(),
+            libc::EPOLLIN as u32,
+            BREAK,
+        )?;
+        Ok(poller)
+    }
+
+    fn control(&self, op: libc::c_int, fd: RawFd, events: u32, data: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events, u64: data };
+        // SAFETY: the event is ours for the call.
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), op, fd, &raw mut event) }).map(drop)
+    }
+
+    /// How many wait for a descriptor of this poller.
+    pub(crate) fn waiters(&self) -> u32 {
+        // SeqCst: an M about to park reads it after it released its P; a waiter counts itself before it parks.
+        self.waiters.load(Ordering::SeqCst)
+    }
+
+    /// Watches a non-blocking descriptor.
+    pub(crate) fn register(&self, fd: RawFd) -> io::Result<&'static PollDesc> {
+        let known = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let desc = known.unwrap_or_else(|| Box::leak(Box::new(PollDesc::new(self.waiters))));
+        desc.reuse();
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        match self.control(libc::EPOLL_CTL_ADD, fd, events as u32, pack(desc)) {
+            Ok(()) => Ok(desc),
+            Err(e) => {
+                self.recycle(desc);
+                Err(e)
+            }
+        }
+    }
+
+    /// Watches it no more; nobody waits for it. The descriptor is closed afterwards.
+    pub(crate) fn deregister(&self, fd: RawFd, desc: &'static PollDesc) {
+        // A descriptor that the kernel does not know any more needs no removal.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+        self.recycle(desc);
+    }
+
+    fn recycle(&self, desc: &'static PollDesc) {
+        desc.seq.fetch_add(1, Ordering::SeqCst);
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(desc);
+    }
+
+    /// Puts the tokens of all waiters whose descriptors became ready into `out`.
+    pub(crate) fn poll(&self, wait: Wait, out: &mut Vec<usize>) -> io::Result<()> {
+        // SAFETY: an all-zero epoll_event is valid.
+        let mut events: [libc::epoll_event; BATCH] = unsafe { std::mem::zeroed() };
+        let n = loop {
+            let timeout = match wait {
+                Wait::NoWait => 0,
+                Wait::Forever => -1,
+                Wait::Until(when) => milliseconds(when.saturating_sub(now_ns())),
+            };
+            // SAFETY: the buffer holds BATCH events.
+            let n = unsafe {
+                libc::epoll_wait(
+                    self.epoll.as_raw_fd(),
+                    events.as_mut_ptr(),
+                    BATCH as i32,
+                    timeout,
+                )
+            };
+            match check(n) {
+                Ok(n) => break n as usize,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted && wait == Wait::NoWait => {
+                    break 0;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        };
+        for event in &events[..n] {
+            let (flags, data) = (event.events as i32, event.u64);
+            if data == BREAK {
+                // A poll that does not block leaves it for the one that does.
+                if wait != Wait::NoWait {
+                    self.drain();
+                }
+                continue;
+            }
+            let (desc, seq) = unpack(data);
+            if desc.seq.load(Ordering::SeqCst) & SEQ_MASK != seq {
+                continue;
+            }
+            let failed = flags & (libc::EPOLLHUP | libc::EPOLLERR) != 0;
+            if failed || flags & (libc::EPOLLIN | libc::EPOLLRDHUP) != 0 {
+                out.extend(desc.unblock(Direction::Read, true));
+            }
+            if failed || flags & libc::EPOLLOUT != 0 {
+                out.extend(desc.unblock(Direction::Write, true));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a blocking poll, the present one or the next.
+    pub(crate) fn wake(&self) {
+        // AcqRel: one writer is enough until a blocking poll has drained it.
+        if self
+            .breaking
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            let one = 1u64;
+            // SAFETY: 8 bytes of ours. It cannot fail with a counter of at most 1.
+            unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
+        }
+    }
+
+    fn drain(&self) {
+        let mut count = 0u64;
+        // SAFETY: 8 bytes of ours.
+        unsafe { libc::read(self.event.as_raw_fd(), (&raw mut count).cast(), 8) };
+        self.breaking.store(0, Ordering::Release);
+    }
+}
+
+/// Addresses have 48 bits: the 16 above carry the sequence number.
+const SEQ_MASK: u32 = 0xffff;
+
+fn pack(desc: &'static PollDesc) -> u64 {
+    let seq = desc.seq.load(Ordering::SeqCst) & SEQ_MASK;
+    std::ptr::from_ref(desc) as u64 | u64::from(seq) << 48
+}
+
+fn unpack(data: u64) -> (&'static PollDesc, u32) {
+    let address = (data & ((1 << 48) - 1)) as *const PollDesc;
+    // SAFETY: the kernel gives back what `pack` made of a descriptor, which is never freed.
+    (unsafe { &*address }, (data >> 48) as u32)
+}
+
+/// As Go rounds: less than a millisecond is one, the rest is cut off; the caller looks at the time again.
+fn milliseconds(ns: u64) -> libc::c_int {
+    match ns {
+        0 => 0,
+        1..1_000_000 => 1,
+        _ => libc::c_int::try_from(ns / 1_000_000).unwrap_or(libc::c_int::MAX),
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

@@ -1,0 +1,176 @@
+//! Beginning and end of a runtime: who makes which thread, and what must be over before `run` returns.
+//!
+//! The thread that calls [`crate::Builder::run`] is no M; it waits. Start: the Ps are made, the main G is put on P 0, sysmon
+//! and the first M start. End: the main G's result is there; the world is stopped, so that all counters are final; the Ms that are
+//! parked end, those in system calls end when they come back; the trace is finished. Gs that have not ended are abandoned:
+//! their stacks are not unwound, as in Go when `main` returns.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use gmp_trace::event::{Event, MKind};
+use gmp_trace::ids::{MId, PId};
+
+use crate::limits::SHUTDOWN_PATIENCE;
+use crate::sched::m::{self, M};
+use crate::sched::{Sched, run, sysmon, wake};
+use crate::tracer::{Tracer, foreign};
+
+impl Sched {
+    /// Keeps a thread's counters for the sums of [`crate::stats`].
+    pub(crate) fn keep_tally(&self, tracer: &Tracer) {
+        self.tallies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(tracer.tally());
+    }
+}
+
+/// Where the main G leaves its result for the thread that waits.
+pub(crate) struct Outcome<T> {
+    value: Mutex<Option<std::thread::Result<T>>>,
+    there: Condvar,
+}
+
+impl<T> Outcome<T> {
+    /// Not there yet.
+    pub(crate) fn new() -> Arc<Outcome<T>> {
+        Arc::new(Outcome {
+            value: Mutex::new(None),
+            there: Condvar::new(),
+        })
+    }
+
+    /// Leaves the result.
+    pub(crate) fn set(&self, value: std::thread::Result<T>) {
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        self.there.notify_one();
+    }
+
+    /// Waits for the result.
+    pub(crate) fn wait(&self) -> std::thread::Result<T> {
+        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match value.take() {
+                Some(v) => return v,
+                None => {
+                    value = self
+                        .there
+                        .wait(value)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+            }
+        }
+    }
+}
+
+/// Makes the Ps, sysmon and, by way of the main G that `spawn_main` puts on the global queue, the first M.
+pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&mut Tracer)) {
+    (0..procs).for_each(|i| sched.make_p(PId(i)));
+    sched.set_procs(procs);
+    super::set_home(sched);
+    foreign::with(sched, |tracer| {
+        tracer.emit(tracer.now(), Event::Procs { procs });
+        {
+            let mut locked = sched.lock();
+            for i in (0..procs).rev() {
+                wake::put_idle_p(sched, &mut locked, sched.p(PId(i)));
+            }
+        }
+        spawn_main(tracer);
+    });
+    let id = next_mid(sched);
+    spawn_thread("gmp-sysmon".into(), move || sysmon::run(sched, id));
+}
+
+/// Stops everything that can be stopped; the trace of what came to rest is complete afterwards.
+pub(crate) fn stop(sched: &'static Sched) {
+    foreign::with(sched, |tracer| {
+        super::stw::stop_for_ever(sched, tracer, SHUTDOWN_PATIENCE);
+    });
+    sched.shutdown.store(true, Ordering::SeqCst);
+    let parked: Vec<&'static M> = {
+        let mut locked = sched.lock();
+        let mut parked = std::mem::take(&mut locked.idle_ms);
+        parked.append(&mut locked.idle_locked);
+        parked
+    };
+    parked.iter().for_each(|m| m.unpark());
+    sched.poller.wake();
+    sysmon::wake(sched);
+    // Those that are parked or polling end at once; those in system calls when they come back, which nobody waits for.
+    let began = std::time::Instant::now();
+    while sched.lock().ms > 0 && began.elapsed() < SHUTDOWN_PATIENCE {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    foreign::forget(sched);
+    if let Some(spool) = &sched.spool {
+        spool.finish();
+    }
+}
+
+fn next_mid(sched: &Sched) -> MId {
+    let mut locked = sched.lock();
+    let id = MId(locked.next_mid);
+    locked.next_mid += 1;
+    id
+}
+
+/// Reserves a new M; its thread is still to be started. Counted as running from now on.
+pub(crate) fn new_m(sched: &'static Sched) -> &'static M {
+    let mut locked = sched.lock();
+    if locked.ms >= sched.max_ms {
+        let max = sched.max_ms;
+        drop(locked);
+        crate::fatal::exit(format_args!(
+            "program exceeds {max}-thread limit: too many Gs block in system calls at once (Builder::max_threads sets the limit)"
+        ));
+    }
+    let id = MId(locked.next_mid);
+    locked.next_mid += 1;
+    locked.ms += 1;
+    let m: &'static M = Box::leak(Box::new(M::new(
+        id,
+        sched,
+        mix(sched.seed ^ u64::from(id.0)),
+    )));
+    locked.all_ms.push(m);
+    m
+}
+
+/// Starts the thread of a new M, which was given a P.
+pub(crate) fn start_thread(m: &'static M) {
+    spawn_thread(format!("gmp-m{}", m.id.0), move || {
+        m::set_current(Some(m));
+        *m.tracer() = Tracer::start(
+            m.sched.spool.as_ref(),
+            m.id,
+            MKind::Worker,
+            &format!("gmp-m{}", m.id.0),
+        );
+        m.sched.keep_tally(m.tracer());
+        run::schedule(m);
+        let tracer = m.tracer();
+        tracer.emit(tracer.now(), Event::MExit {});
+        tracer.finish();
+        m::set_current(None);
+        m.sched.lock().ms -= 1;
+    });
+}
+
+fn spawn_thread(name: String, body: impl FnOnce() + Send + 'static) {
+    if let Err(e) = std::thread::Builder::new().name(name).spawn(body) {
+        crate::fatal::exit(format_args!(
+            "cannot create a thread: {e} (ulimit -u, or the cgroup's pids.max?)"
+        ));
+    }
+}
+
+/// Spreads a seed (splitmix64).
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

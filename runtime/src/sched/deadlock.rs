@@ -1,0 +1,91 @@
+//! Deadlock: no G can ever run again.
+//!
+//! It is looked for when an M parks: if no M is left that runs, is in a system call or polls, no timer waits, and the runtime is not
+//! ending, then nobody is left to ready a G, unless a thread that is not the runtime's does. If there is none, the program
+//! ends as Go's does; if there is, the user is warned once.
+
+use std::fmt::Write;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use gmp_trace::event::GState;
+
+use crate::sched::{Locked, Sched};
+
+/// The most Gs that the report names one by one.
+const REPORTED: usize = 100;
+
+/// Called under the lock by an M that is about to park. Go: `checkdead`.
+pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
+    let running = locked.ms - locked.idle_ms.len() - locked.idle_locked.len();
+    if running > 0 || sched.is_stopping() || sched.is_shutdown() || locked.global.len() > 0 {
+        return;
+    }
+    if sched.live_gs.load(Ordering::Relaxed) == 0 {
+        // The main G has ended; the thread that waits for it is about to end the runtime.
+        return;
+    }
+    if sched
+        .ps()
+        .any(|p| p.timers.next_when() != u64::MAX || !p.runq.is_empty())
+        || sched.poller.waiters() > 0
+    {
+        return;
+    }
+    let foreign = foreign_threads(locked.ms);
+    if foreign == 0 {
+        crate::fatal::exit(format_args!(
+            "all goroutines are asleep - deadlock!\n{}",
+            report(sched)
+        ));
+    }
+    if !sched.deadlock_warned.swap(true, Ordering::Relaxed) {
+        eprintln!(
+            "gmp: warning: all goroutines are asleep; only {foreign} thread(s) that are not the runtime's could wake one\n{}",
+            report(sched)
+        );
+    }
+}
+
+/// How many threads of this process are neither Ms, nor sysmon, nor the one that waits for the runtime to end, nor the spool's.
+fn foreign_threads(ms: usize) -> usize {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return 1;
+    };
+    let mut ours = 0;
+    let mut all = 0usize;
+    for task in tasks.flatten() {
+        all += 1;
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        ours += usize::from(name.starts_with("gmp-sysmon") || name.starts_with("gmp-spool"));
+    }
+    // One more is ours: the thread in `Builder::run`.
+    all.saturating_sub(ms + ours + 1)
+}
+
+/// Every G that has not ended, what it waits for and where it was spawned.
+fn report(sched: &Sched) -> String {
+    let gs = sched.all_gs.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut out = String::new();
+    let mut more = 0;
+    let live: Vec<_> = gs.iter().filter(|g| g.state() != GState::Dead).collect();
+    for (i, g) in live.iter().enumerate() {
+        if i >= REPORTED {
+            more += 1;
+            continue;
+        }
+        let what = match g.state() {
+            GState::Waiting => g.reason().word().to_owned(),
+            other => other.word().to_owned(),
+        };
+        let site = g
+            .site()
+            .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "goroutine {} [{what}]: spawned at {site}", g.id().0);
+    }
+    if more > 0 {
+        let _ = writeln!(out, "... and {more} more");
+    }
+    out
+}

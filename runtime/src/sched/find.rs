@@ -1,0 +1,417 @@
+//! `find_runnable`: what to run next, in Go's order, and the way from spinning to parked.
+//!
+//! The numbers in the code are the steps of Go's `findRunnable` as the README of this folder lists them.
+
+use std::sync::atomic::Ordering;
+
+use gmp_trace::event::{Event, PStopReason, Rule, Source, Via};
+use gmp_trace::tally::Tally;
+
+use crate::netpoll::Wait;
+use crate::sched::g::GRef;
+use crate::sched::m::M;
+use crate::sched::p::P;
+use crate::sched::park::Unparker;
+use crate::sched::{run, steal, stw, timers, wake};
+use crate::time::now_ns;
+
+/// A G that was found, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Pick {
+    /// The G; this M owns it.
+    pub(crate) g: GRef,
+    /// Whether it goes on with the time slice of the G before it.
+    pub(crate) inherits: bool,
+    /// Where it was taken from.
+    pub(crate) source: Source,
+    /// By which rule.
+    pub(crate) rule: Rule,
+    /// Head position of the ring before the take, if it came from there.
+    pub(crate) pos: u32,
+}
+
+impl Pick {
+    /// One that begins a new time slice.
+    pub(crate) fn new(g: GRef, source: Source, rule: Rule) -> Pick {
+        Pick {
+            g,
+            inherits: false,
+            source,
+            rule,
+            pos: 0,
+        }
+    }
+}
+
+/// Finds a G to run; blocks until there is one. `None` when the runtime ends: the M holds no P then.
+pub(crate) fn find_runnable(m: &'static M) -> Option<Pick> {
+    loop {
+        if m.sched.is_stopping() {
+            stw::stop_here(m);
+        }
+        if m.sched.is_shutdown() {
+            return None;
+        }
+        if m.p.get().is_none() {
+            // The M came here without a P and none was given to it.
+            run::stop_m(m)?;
+            continue;
+        }
+        match search(m) {
+            Found::Pick(pick) => return Some(pick),
+            Found::Again => {}
+            Found::Nothing => run::stop_m(m)?,
+        }
+    }
+}
+
+/// What one round of the search came to.
+enum Found {
+    /// A G.
+    Pick(Pick),
+    /// No G yet, but a reason to begin anew.
+    Again,
+    /// No G, and the P is released: the M is to be parked.
+    Nothing,
+}
+
+fn search(m: &'static M) -> Found {
+    let sched = m.sched;
+    let p = m.held_p();
+
+    // 1. Own timers.
+    let mut poll_until = check_timers(m, p);
+    // 4. Every so often the global queue first, so that it does not starve behind a busy local one.
+    if sched.policy.look_global_first(p.ticks()) && sched.global_len.get() > 0 {
+        if let Some(pick) = grab_global(m, p, 1, Rule::Tick) {
+            return Found::Pick(pick);
+        }
+    }
+    // 6. Own queue.
+    if let Some(pick) = take_local(m, p) {
+        return Found::Pick(pick);
+    }
+    m.switch_ticks.set(0);
+    // 7. The global queue.
+    if sched.global_len.get() > 0 {
+        if let Some(pick) = grab_global(m, p, usize::MAX, Rule::Order) {
+            return Found::Pick(pick);
+        }
+    }
+    // 8. The network, without blocking.
+    if let Some(pick) = poll_network(m) {
+        return Found::Pick(pick);
+    }
+    // 9. Other Ps.
+    if m.spinning.get()
+        || sched
+            .policy
+            .may_spin(sched.idle.spinning(), sched.procs(), sched.idle.idle_ps())
+    {
+        if !m.spinning.get() {
+            start_spinning(m);
+        }
+        match steal::from_others(m, p, &mut poll_until) {
+            steal::Outcome::Got(pick) => return Found::Pick(pick),
+            steal::Outcome::NewWork => return Found::Again,
+            steal::Outcome::Nothing => {}
+        }
+    }
+    // 13. Release the P, unless there is a reason not to.
+    {
+        let mut locked = sched.lock();
+        if sched.is_stopping() {
+            return Found::Again;
+        }
+        if locked.global.len() > 0 {
+            drop(locked);
+            return grab_global(m, p, usize::MAX, Rule::Release).map_or(Found::Again, Found::Pick);
+        }
+        if !m.spinning.get() && sched.idle.take_need_spinning() {
+            drop(locked);
+            start_spinning(m);
+            return Found::Again;
+        }
+        if !p.runq.is_empty() {
+            crate::fatal::fatal(format_args!("{} is released with Gs in its queue", p.id));
+        }
+        let p = wake::release_p(m, PStopReason::Idle);
+        wake::put_idle_p(sched, &mut locked, p);
+    }
+    // 14. A spinner first stops being one and only then looks at everything again: see `wake`.
+    let was_spinning = m.spinning.get();
+    if was_spinning {
+        stop_counting(m, false);
+        if let Some(found) = recheck(m, &mut poll_until) {
+            return found;
+        }
+    }
+    // 15. Be the one who blocks in the network poller.
+    block_in_poller(m, poll_until, was_spinning)
+}
+
+/// Runs the P's due timers; says when the next one is due (0 = none). Go: `checkTimers`.
+fn check_timers(m: &'static M, p: &'static P) -> u64 {
+    let mut next = p.timers.next_when();
+    if next != u64::MAX {
+        let now = now_ns();
+        if next <= now {
+            timers::run_due(m, p, now);
+            next = p.timers.next_when();
+        }
+    }
+    if next == u64::MAX { 0 } else { next }
+}
+
+/// The P's own `runnext`, else the head of its ring.
+pub(crate) fn take_local(m: &'static M, p: &'static P) -> Option<Pick> {
+    // SAFETY: this M holds the P.
+    if let Some(g) = unsafe { p.runq.pop_runnext() } {
+        let inherits = m.sched.policy.runnext_inherits;
+        return Some(Pick {
+            g,
+            inherits,
+            source: Source::Runnext,
+            rule: Rule::Order,
+            pos: 0,
+        });
+    }
+    // SAFETY: as above.
+    let (g, pos) = unsafe { p.runq.pop_front() }?;
+    Some(Pick {
+        g,
+        inherits: false,
+        source: Source::Local,
+        rule: Rule::Order,
+        pos,
+    })
+}
+
+/// Takes a batch from the global queue: the first is returned, the rest go to the (empty or nearly empty) ring.
+fn grab_global(m: &'static M, p: &'static P, most: usize, rule: Rule) -> Option<Pick> {
+    let sched = m.sched;
+    let mut batch = Vec::new();
+    let (gq, len) = {
+        let mut locked = sched.lock();
+        let len = locked.global.len();
+        if len == 0 {
+            return None;
+        }
+        let n = (sched.policy.global_batch(len as u32, sched.procs()) as usize)
+            .min(most)
+            .max(1);
+        (locked.global.take(n, &mut batch, &sched.global_len), len)
+    };
+    let first = *batch.first()?;
+    m.switch_ticks.set(0);
+    let tracer = m.tracer();
+    tracer.count(Tally::GlobalGrabs);
+    tracer.count_n(Tally::GlobalGrabbedGs, batch.len() as u64);
+    let ticks = tracer.now();
+    tracer.emit(
+        ticks,
+        Event::GlobalGrab {
+            g: first.id(),
+            n: batch.len() as u32,
+            gq,
+            len: len as u32,
+        },
+    );
+    for g in &batch[1..] {
+        // SAFETY: this M holds the P.
+        if unsafe { p.runq.push_back(*g) }.is_err() {
+            crate::fatal::fatal(format_args!(
+                "{} has no room for a batch of the global queue",
+                p.id
+            ));
+        }
+    }
+    Some(Pick::new(first, Source::Global, rule))
+}
+
+/// Asks the network poller without blocking; one M at a time.
+fn poll_network(m: &'static M) -> Option<Pick> {
+    let sched = m.sched;
+    // SeqCst: pairs with the poller's own writes; a stale 0 or non-0 only costs a poll or delays one.
+    if sched.poller.waiters() == 0 || sched.last_poll.load(Ordering::SeqCst) == 0 {
+        return None;
+    }
+    // Acquire/release: the flag is a try-lock.
+    if sched.polling.swap(true, Ordering::Acquire) {
+        return None;
+    }
+    let gs = poll(m, Wait::NoWait);
+    sched.polling.store(false, Ordering::Release);
+    let (first, rest) = gs.split_first()?;
+    wake::ready_direct(m, *first, Via::Netpoll);
+    wake::inject(m, rest);
+    Some(Pick::new(*first, Source::Netpoll, Rule::Order))
+}
+
+/// Asks the poller; threads that wait are woken here, Gs are returned, still waiting.
+pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
+    let blocking = wait != Wait::NoWait;
+    let mut tokens = Vec::new();
+    if let Err(e) = m.sched.poller.poll(wait, &mut tokens) {
+        crate::fatal::fatal(format_args!("the network poller failed: {e}"));
+    }
+    let mut gs = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        // SAFETY: the poller gives back what a waiter gave it, once for each wait.
+        let waiter = unsafe { Unparker::from_raw(token) };
+        match waiter.g() {
+            Some(g) => gs.push(g),
+            None => waiter.unpark_thread(),
+        }
+    }
+    if blocking || !gs.is_empty() {
+        let tracer = m.tracer();
+        tracer.count(Tally::Netpolls);
+        tracer.count_n(Tally::NetpollReadies, gs.len() as u64);
+        tracer.emit(
+            tracer.now(),
+            Event::Netpoll {
+                n: gs.len() as u32,
+                blocking,
+            },
+        );
+    }
+    gs
+}
+
+/// Counts this M as spinning and says so.
+pub(crate) fn start_spinning(m: &'static M) {
+    m.sched.idle.start_spin();
+    note_spinning(m);
+}
+
+/// Says that this M is spinning; it is counted already.
+pub(crate) fn note_spinning(m: &'static M) {
+    m.spinning.set(true);
+    m.search.set((0, 0));
+    let tracer = m.tracer();
+    tracer.count(Tally::SpinStarts);
+    tracer.emit(tracer.now(), Event::SpinStart {});
+}
+
+/// This M is counted as spinning no more.
+pub(crate) fn stop_counting(m: &'static M, found: bool) {
+    m.spinning.set(false);
+    let (passes, tried) = m.search.get();
+    let tracer = m.tracer();
+    tracer.count(Tally::SpinStops);
+    tracer.emit(
+        tracer.now(),
+        Event::SpinStop {
+            found,
+            passes,
+            tried,
+        },
+    );
+    m.sched.idle.stop_spin();
+}
+
+/// After the last look as a spinner: everything once more, without a P.
+fn recheck(m: &'static M, poll_until: &mut u64) -> Option<Found> {
+    let sched = m.sched;
+    // a. The global queue.
+    let with_global = {
+        let mut locked = sched.lock();
+        if locked.global.len() > 0 {
+            wake::take_idle_p_locked(sched, &mut locked)
+        } else {
+            None
+        }
+    };
+    if let Some(p) = with_global {
+        wake::acquire_p(m, p);
+        start_spinning(m);
+        return Some(
+            grab_global(m, p, usize::MAX, Rule::Recheck).map_or(Found::Again, Found::Pick),
+        );
+    }
+    // b. The queues of all Ps. c. (Go's idle work of the collector has no counterpart.)
+    if sched.ps().any(|p| !p.runq.is_empty()) {
+        if let Some(p) = wake::take_idle_p(sched) {
+            wake::acquire_p(m, p);
+            start_spinning(m);
+            return Some(Found::Again);
+        }
+    }
+    // d. The timers of all Ps: only their times, for lack of a P.
+    for p in sched.ps() {
+        let next = p.timers.next_when();
+        if next != u64::MAX && (*poll_until == 0 || next < *poll_until) {
+            *poll_until = next;
+        }
+    }
+    None
+}
+
+/// Blocks in the network poller if nobody else does, until `poll_until` (0 = for ever).
+fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found {
+    let sched = m.sched;
+    if sched.poller.waiters() == 0 && poll_until == 0 {
+        return Found::Nothing;
+    }
+    // SeqCst: pairs with `wake_net_poller`.
+    if sched.last_poll.swap(0, Ordering::SeqCst) == 0 {
+        // Somebody else polls; make sure that it does so no longer than we would have.
+        let other = sched.poll_until.load(Ordering::SeqCst);
+        if poll_until != 0 && (other == 0 || other > poll_until) {
+            sched.poller.wake();
+        }
+        return Found::Nothing;
+    }
+    sched.poll_until.store(poll_until, Ordering::SeqCst);
+    m.switch_ticks.set(0);
+    let ticks = m.tracer().now();
+    m.tracer().quiet(ticks);
+    // A timer that was added after this M last looked found `last_poll` not yet 0 and could not break this poll: look once more.
+    let earliest = sched
+        .ps()
+        .map(|p| p.timers.next_when())
+        .min()
+        .unwrap_or(u64::MAX);
+    let until = if earliest == u64::MAX {
+        poll_until
+    } else if poll_until == 0 {
+        earliest
+    } else {
+        poll_until.min(earliest)
+    };
+    let gs = poll(
+        m,
+        if sched.is_shutdown() {
+            Wait::NoWait
+        } else if until == 0 {
+            Wait::Forever
+        } else {
+            Wait::Until(until)
+        },
+    );
+    sched.poll_until.store(0, Ordering::SeqCst);
+    sched.last_poll.store(now_ns().max(1), Ordering::SeqCst);
+    match wake::take_idle_p(sched) {
+        None => {
+            wake::inject(m, &gs);
+            Found::Nothing
+        }
+        Some(p) => {
+            wake::acquire_p(m, p);
+            match gs.split_first() {
+                Some((first, rest)) => {
+                    wake::ready_direct(m, *first, Via::Netpoll);
+                    wake::inject(m, rest);
+                    Found::Pick(Pick::new(*first, Source::Netpoll, Rule::Order))
+                }
+                None => {
+                    if was_spinning {
+                        start_spinning(m);
+                    }
+                    Found::Again
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The counters of the wake-up protocol: spinning Ms, idle Ps, and work that found neither.
+//!
+//! The argument why no wake-up is lost is in README.md of this folder. What this file does for it:
+//! - [`Idle::begin_wake`] is the submitter's barrier and look: it is called after the G was published;
+//! - [`Idle::stop_spin`] is the spinner's step back and barrier: it is called before the queues are looked at again;
+//! - [`Idle::abandon_wake`] and [`Idle::take_need_spinning`] are called under the scheduler's lock.
+//!
+//! Shared words: `spinning` (anybody, by read-modify-write), `idle_ps` (under the scheduler's lock; read without it), `need_spinning`
+//! (set under the lock; cleared under it or by whoever begins to spin).
+
+use crate::shim::{AtomicU32, Ordering, fence};
+
+/// The counters.
+pub(crate) struct Idle {
+    spinning: AtomicU32,
+    idle_ps: AtomicU32,
+    need_spinning: AtomicU32,
+}
+
+impl Idle {
+    /// Nobody spins, no P is idle.
+    pub(crate) fn new() -> Idle {
+        Idle {
+            spinning: AtomicU32::new(0),
+            idle_ps: AtomicU32::new(0),
+            need_spinning: AtomicU32::new(0),
+        }
+    }
+
+    /// Ms that spin, at some moment.
+    pub(crate) fn spinning(&self) -> u32 {
+        // Relaxed: for decisions that are only economical.
+        self.spinning.load(Ordering::Relaxed)
+    }
+
+    /// Ps that are idle, at some moment.
+    pub(crate) fn idle_ps(&self) -> u32 {
+        // Relaxed: written under the scheduler's lock, and who must be sure looks under it.
+        self.idle_ps.load(Ordering::Relaxed)
+    }
+
+    /// After a G was published: whether the caller is to wake a spinner. It is counted as spinning already; the caller
+    /// must start it, or [`Idle::abandon_wake`].
+    #[must_use]
+    pub(crate) fn begin_wake(&self) -> bool {
+        // The submitter's full barrier, between publishing the G and looking for spinners: pairs with the one in `stop_spin`.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence. A P that becomes idle after this look is released by an M that looks for work, under
+        // the lock and then again after it stopped spinning.
+        if self.spinning.load(Ordering::Relaxed) != 0 || self.idle_ps.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        // AcqRel: only the one who moves it from 0 to 1 starts an M, which bounds how many threads a burst wakes.
+        self.spinning
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// For a P that is handed off while nothing is to be done: whether its M is to spin. Counted already.
+    #[must_use]
+    pub(crate) fn begin_handoff_spin(&self) -> bool {
+        self.spinning
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// The spinner that was begun finds no P: it is none. Under the lock, where an M that is about to release its P looks.
+    pub(crate) fn abandon_wake(&self) {
+        self.need_spinning.store(1, Ordering::Relaxed);
+        self.spinning.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// One more M spins.
+    pub(crate) fn start_spin(&self) {
+        self.spinning.fetch_add(1, Ordering::AcqRel);
+        // Relaxed: a request for a spinner is met by this one.
+        self.need_spinning.store(0, Ordering::Relaxed);
+    }
+
+    /// One M spins no more. What it looks at afterwards is as new as what any submitter who still saw it published.
+    pub(crate) fn stop_spin(&self) {
+        let before = self.spinning.fetch_sub(1, Ordering::AcqRel);
+        debug_assert_ne!(before, 0, "more spinners stop than began");
+        // The spinner's full barrier, between stepping back and looking again: pairs with the one in `begin_wake`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether somebody found no P for a spinner. Under the lock, by an M that is about to release its P: it becomes the spinner.
+    #[must_use]
+    pub(crate) fn take_need_spinning(&self) -> bool {
+        // Relaxed: both sides hold the lock.
+        self.need_spinning.load(Ordering::Relaxed) != 0
+    }
+
+    /// A P went on the list. Under the lock.
+    pub(crate) fn idle_p_added(&self) {
+        // SeqCst: `begin_wake` may look right after.
+        self.idle_ps.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A P came off the list. Under the lock.
+    pub(crate) fn idle_p_removed(&self) {
+        self.idle_ps.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    /// A submitter publishes one G and perhaps wakes; the last spinner leaves, looks again and perhaps takes it.
+    #[test]
+    fn loom_nobody_wakes_cannot_happen() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            let queue = Arc::new(AtomicU32::new(0));
+            idle.start_spin();
+            idle.idle_p_added();
+            let (i, q) = (Arc::clone(&idle), Arc::clone(&queue));
+            let submitter = thread::spawn(move || {
+                // Relaxed on purpose: the protocol's own barrier must be enough.
+                q.store(1, Ordering::Relaxed);
+                i.begin_wake()
+            });
+            idle.stop_spin();
+            let seen = queue.load(Ordering::Relaxed) == 1;
+            let woke = submitter.join().expect("no panic");
+            assert!(seen || woke, "nobody wakes");
+        });
+    }
+
+    /// Two submitters at once start one spinner, not two.
+    #[test]
+    fn loom_a_burst_wakes_one() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            idle.idle_p_added();
+            let i = Arc::clone(&idle);
+            let other = thread::spawn(move || i.begin_wake());
+            let mine = idle.begin_wake();
+            let theirs = other.join().expect("no panic");
+            assert!(mine ^ theirs);
+        });
+    }
+
+    /// A spinner that was begun finds no P, while the last busy M finds no work: one of them goes on.
+    #[test]
+    fn loom_work_that_finds_no_p_is_seen_by_the_m_that_releases_one() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            let lock = Arc::new(loom::sync::Mutex::new(0u32));
+            assert!(idle.begin_handoff_spin());
+            let (i, l) = (Arc::clone(&idle), Arc::clone(&lock));
+            let begun = thread::spawn(move || {
+                let mut ps = l.lock().expect("no panic");
+                if *ps > 0 {
+                    *ps -= 1;
+                    return true;
+                }
+                i.abandon_wake();
+                false
+            });
+            let mut ps = lock.lock().expect("no panic");
+            let stays = idle.take_need_spinning();
+            if !stays {
+                *ps += 1;
+            }
+            drop(ps);
+            let started = begun.join().expect("no panic");
+            assert!(stays || started, "a P lies idle beside work");
+        });
+    }
+}

@@ -1,0 +1,247 @@
+//! The scheduler: its shared state, and nothing else.
+//!
+//! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
+//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
+//! [`idle`], [`wait_queue`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
+//! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gmp_policy::Policy;
+use gmp_trace::ids::PId;
+use gmp_trace::spool::writer::{Spool, TallyBlock};
+
+use crate::context::StackPool;
+use crate::netpoll::Poller;
+use crate::sched::g::GRef;
+use crate::sched::global_queue::{GlobalQueue, LengthHint};
+use crate::sched::idle::Idle;
+use crate::sched::m::M;
+use crate::sched::p::P;
+
+pub(crate) mod boot;
+pub(crate) mod deadlock;
+pub(crate) mod find;
+pub(crate) mod g;
+pub(crate) mod global_queue;
+pub(crate) mod idle;
+pub(crate) mod lock;
+pub(crate) mod m;
+pub(crate) mod p;
+pub(crate) mod park;
+pub(crate) mod preempt;
+pub(crate) mod run;
+pub(crate) mod runq;
+pub(crate) mod steal;
+pub(crate) mod stw;
+pub(crate) mod syscall;
+pub(crate) mod sysmon;
+pub(crate) mod timers;
+pub(crate) mod wait_queue;
+pub(crate) mod wake;
+
+use crate::limits::MAX_PROCS;
+
+/// One runtime's shared state. It lives for ever once made: threads in system calls may come back to it at any time.
+pub(crate) struct Sched {
+    /// The decisions.
+    pub(crate) policy: Policy,
+    /// Where stacks come from.
+    pub(crate) stacks: StackPool,
+    /// The network poller.
+    pub(crate) poller: Poller,
+    /// Where events go, if this runtime is recorded.
+    pub(crate) spool: Option<Arc<Spool>>,
+    /// All Ps ever made; the first `procs` are in use. A slot is written once, while the world is stopped.
+    ps: Box<[AtomicPtr<P>]>,
+    /// The number of Ps in use. Written while the world is stopped.
+    procs: AtomicU32,
+    /// Spinning Ms, idle Ps, and work that found neither.
+    pub(crate) idle: Idle,
+    /// The length of the global queue, as a hint.
+    pub(crate) global_len: LengthHint,
+    /// The part behind the lock. Lock order: this, then a heap of timers; never the other way round, and never two of a kind.
+    locked: Mutex<Locked>,
+    /// All Gs ever made, for reports. Its own lock, taken last.
+    pub(crate) all_gs: Mutex<Vec<GRef>>,
+    /// Gs that have not ended.
+    pub(crate) live_gs: AtomicI64,
+    /// The next batch of G numbers.
+    pub(crate) next_gid: AtomicU64,
+    /// The last object number given.
+    pub(crate) next_object: AtomicU64,
+    /// Whether the world is to stop.
+    pub(crate) stopping: AtomicBool,
+    /// Ps that still have to stop; a futex word for the stopper.
+    pub(crate) stop_wait: AtomicU32,
+    /// Whether somebody is stopping the world or has it stopped: one at a time.
+    pub(crate) world: AtomicBool,
+    /// When the network was last polled, in ns; 0 while an M is blocked in the poller.
+    pub(crate) last_poll: AtomicU64,
+    /// Until when the blocked poller sleeps, in ns; 0 = for ever.
+    pub(crate) poll_until: AtomicU64,
+    /// Whether some M is polling without blocking: one at a time.
+    pub(crate) polling: AtomicBool,
+    /// Whether the runtime is ending.
+    pub(crate) shutdown: AtomicBool,
+    /// Sysmon's sleep: 1 = it sleeps until somebody wakes it. A futex word.
+    pub(crate) sysmon_wait: AtomicU32,
+    /// What to do with the counters of threads that ended or run: all blocks ever made.
+    pub(crate) tallies: Mutex<Vec<TallyBlock>>,
+    /// The most Ms there may be.
+    pub(crate) max_ms: usize,
+    /// The seed of the Ms' random numbers.
+    pub(crate) seed: u64,
+    /// Whether the possible deadlock beside foreign threads was reported already.
+    pub(crate) deadlock_warned: AtomicBool,
+}
+
+/// What is behind the scheduler's lock.
+pub(crate) struct Locked {
+    /// Runnable Gs of nobody's.
+    pub(crate) global: GlobalQueue,
+    /// Parked Ms, the last parked on top.
+    pub(crate) idle_ms: Vec<&'static M>,
+    /// Ps that nobody holds; their run queues are empty.
+    pub(crate) idle_ps: Vec<&'static P>,
+    /// All Ms ever made.
+    pub(crate) all_ms: Vec<&'static M>,
+    /// Ms made and not ended.
+    pub(crate) ms: usize,
+    /// Ms parked until the G that is locked to them can run.
+    pub(crate) idle_locked: Vec<&'static M>,
+    /// The next M number, those of sysmon and foreign threads included.
+    pub(crate) next_mid: u32,
+    /// Dead Gs beyond what the Ps keep.
+    pub(crate) free: Vec<GRef>,
+}
+
+impl Sched {
+    /// A runtime with no Ps yet. `boot` gives it some.
+    pub(crate) fn new(
+        policy: Policy,
+        stacks: StackPool,
+        poller: Poller,
+        spool: Option<Arc<Spool>>,
+        max_ms: usize,
+        seed: u64,
+    ) -> Sched {
+        Sched {
+            policy,
+            stacks,
+            poller,
+            spool,
+            ps: (0..MAX_PROCS)
+                .map(|_| AtomicPtr::new(std::ptr::null_mut()))
+                .collect(),
+            procs: AtomicU32::new(0),
+            idle: Idle::new(),
+            global_len: LengthHint::new(),
+            locked: Mutex::new(Locked {
+                global: GlobalQueue::new(),
+                idle_ms: Vec::new(),
+                idle_ps: Vec::new(),
+                all_ms: Vec::new(),
+                ms: 0,
+                idle_locked: Vec::new(),
+                next_mid: 0,
+                free: Vec::new(),
+            }),
+            all_gs: Mutex::new(Vec::new()),
+            live_gs: AtomicI64::new(0),
+            next_gid: AtomicU64::new(1),
+            next_object: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            stop_wait: AtomicU32::new(0),
+            world: AtomicBool::new(false),
+            last_poll: AtomicU64::new(1),
+            poll_until: AtomicU64::new(0),
+            polling: AtomicBool::new(false),
+            shutdown: AtomicBool::new(false),
+            sysmon_wait: AtomicU32::new(0),
+            tallies: Mutex::new(Vec::new()),
+            max_ms,
+            seed,
+            deadlock_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the scheduler's lock. The runtime does not panic while it holds it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of Ps in use.
+    pub(crate) fn procs(&self) -> u32 {
+        // Relaxed: written while the world is stopped, which synchronises with every M that goes on afterwards.
+        self.procs.load(Ordering::Relaxed)
+    }
+
+    /// Changes the number of Ps in use; the world is stopped, and `0..n` were made.
+    pub(crate) fn set_procs(&self, n: u32) {
+        self.procs.store(n, Ordering::Relaxed);
+    }
+
+    /// A P that was made, in use or not.
+    pub(crate) fn p(&self, id: PId) -> &'static P {
+        // Acquire pairs with the release in `make_p`, for the threads that did not stop with the world.
+        let p = self.ps[id.0 as usize].load(Ordering::Acquire);
+        // SAFETY: a slot below the P count holds a leaked P.
+        unsafe { &*p }
+    }
+
+    /// All Ps in use.
+    pub(crate) fn ps(&self) -> impl Iterator<Item = &'static P> + '_ {
+        (0..self.procs()).map(|i| self.p(PId(i)))
+    }
+
+    /// Makes the P with this number unless it exists.
+    pub(crate) fn make_p(&self, id: PId) {
+        let slot = &self.ps[id.0 as usize];
+        if slot.load(Ordering::Acquire).is_null() {
+            let p = Box::leak(Box::new(P::new(id, self.policy.local_queue)));
+            slot.store(p, Ordering::Release);
+        }
+    }
+
+    /// Whether this runtime is the one whose G calls: some of its Ms run Gs right now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.idle_ps() == self.procs()
+    }
+}
+
+/// The runtime that was started last and has not ended, for threads that are not Ms.
+static HOME: AtomicPtr<Sched> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Sets what [`home`] gives.
+pub(crate) fn set_home(sched: &'static Sched) {
+    // Release pairs with the acquire in `home`: the Sched is complete.
+    HOME.store(std::ptr::from_ref(sched).cast_mut(), Ordering::Release);
+}
+
+/// The runtime that was started last, for threads that are not Ms.
+pub(crate) fn home() -> Option<&'static Sched> {
+    let sched = HOME.load(Ordering::Acquire);
+    // SAFETY: null, or a leaked Sched.
+    unsafe { sched.as_ref() }
+}
+
+/// The runtime whose heaps take the timers of a thread that is not an M.
+pub(crate) fn timer_home() -> &'static Sched {
+    match home() {
+        Some(sched) => sched,
+        None => {
+            panic!("no gmp runtime was started in this process, so nothing would run this timer")
+        }
+    }
+}
+
+/// The network poller of the current runtime.
+pub(crate) fn netpoller() -> std::io::Result<&'static Poller> {
+    m::current()
+        .map(|m| m.sched)
+        .or_else(home)
+        .map(|s| &s.poller)
+        .ok_or_else(|| std::io::Error::other("no gmp runtime was started in this process"))
+}

@@ -1,0 +1,139 @@
+//! P: a scheduling context, the right to run Gs, with everything that its holder uses without locks.
+//!
+//! # Who owns a P
+//! The M in `m` while the state is running; nobody while it is in a system call, until somebody moves the state on by a
+//! compare-and-swap: its own M back to running, sysmon to idle, the stopper of the world to stopped; the list of idle Ps
+//! (under the scheduler's lock) while idle; the stopper of the world while stopped.
+//! The `Cell` fields belong to the owner, and change hands through the state word or the scheduler's lock.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+
+use gmp_trace::event::PState;
+use gmp_trace::ids::PId;
+
+use crate::sched::g::GRef;
+use crate::sched::m::M;
+use crate::sched::runq::RunQueue;
+use crate::sched::timers::Timers;
+
+/// Ids that a P takes from the scheduler at a time, as in Go (`goidcache`).
+const GID_BATCH: u64 = 16;
+
+/// A scheduling context. See the module for who may touch what.
+pub(crate) struct P {
+    /// Its number.
+    pub(crate) id: PId,
+    state: AtomicU8,
+    /// The M that holds it, or whose G is in the system call. Written by that M; read by sysmon to ask for preemption.
+    pub(crate) m: AtomicPtr<M>,
+    /// Counts time slices begun; the 61-tick rule and sysmon look at it. Written by the owner.
+    pub(crate) sched_tick: AtomicU32,
+    /// Counts system calls left or lost; sysmon looks at it. Written by the owner.
+    pub(crate) syscall_tick: AtomicU32,
+    /// Its Gs.
+    pub(crate) runq: RunQueue<GRef>,
+    /// Its timers.
+    pub(crate) timers: Timers,
+    /// How often it changed hands: the `seq` of its events.
+    seq: Cell<u64>,
+    /// Dead Gs with their stacks, ready for reuse.
+    pub(crate) free: RefCell<Vec<GRef>>,
+    /// The next G number of its batch, and the end of the batch.
+    ids: Cell<(u64, u64)>,
+}
+
+// SAFETY: the cells are touched by the owner alone (see the module header); the rest is made of atomics and locks.
+unsafe impl Sync for P {}
+// SAFETY: as above.
+unsafe impl Send for P {}
+
+impl P {
+    /// A P that is not in use yet.
+    pub(crate) fn new(id: PId, ring: u32) -> P {
+        P {
+            id,
+            state: AtomicU8::new(PState::Dead as u8),
+            m: AtomicPtr::new(std::ptr::null_mut()),
+            sched_tick: AtomicU32::new(0),
+            syscall_tick: AtomicU32::new(0),
+            runq: RunQueue::new(ring),
+            timers: Timers::new(),
+            seq: Cell::new(0),
+            free: RefCell::new(Vec::new()),
+            ids: Cell::new((0, 0)),
+        }
+    }
+
+    /// The state as of now.
+    pub(crate) fn state(&self) -> PState {
+        // SeqCst: stopping the world and leaving a system call each write one word and read the other (the stop flag and this);
+        // a total order over the four accesses means that one of the two sees the other's write.
+        match self.state.load(Ordering::SeqCst) {
+            0 => PState::Idle,
+            1 => PState::Running,
+            2 => PState::Syscall,
+            3 => PState::Stopped,
+            _ => PState::Dead,
+        }
+    }
+
+    /// The owner moves the state on.
+    pub(crate) fn set_state(&self, to: PState) {
+        // SeqCst: see `state`; it also releases the owner's cells to the next owner.
+        self.state.store(to as u8, Ordering::SeqCst);
+    }
+
+    /// Takes the P out of a system call; `false` if somebody else was faster. The winner owns the P.
+    pub(crate) fn try_leave_syscall(&self, to: PState) -> bool {
+        // SeqCst: see `state`; success acquires the cells from the M that entered the system call.
+        self.state
+            .compare_exchange(
+                PState::Syscall as u8,
+                to as u8,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// The number of its next change of hands. The owner calls it.
+    pub(crate) fn next_seq(&self) -> u64 {
+        let seq = self.seq.get() + 1;
+        self.seq.set(seq);
+        seq
+    }
+
+    /// A new G number from its batch. The owner calls it.
+    pub(crate) fn next_gid(&self, refill: impl FnOnce(u64) -> u64) -> u64 {
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = refill(GID_BATCH);
+            end = next + GID_BATCH;
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    /// Begins a new time slice. The owner calls it.
+    pub(crate) fn tick(&self) {
+        // Relaxed: a statistic that sysmon compares with its own earlier reading.
+        let tick = self.sched_tick.load(Ordering::Relaxed);
+        self.sched_tick
+            .store(tick.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Marks that a system call ended or lost its P. The owner calls it.
+    pub(crate) fn tick_syscall(&self) {
+        // Relaxed: as `tick`.
+        let tick = self.syscall_tick.load(Ordering::Relaxed);
+        self.syscall_tick
+            .store(tick.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The time slices begun. The 61-tick rule looks at it before the slice it decides about.
+    pub(crate) fn ticks(&self) -> u32 {
+        // Relaxed: as `tick`.
+        self.sched_tick.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,312 @@
+//! Stopping the world: all Ps come to rest, something is changed, they go on.
+//!
+//! # Protocol
+//! Stopper: take `world`; count the Ps that have to stop; raise `stopping`; ask all running Gs to give way; stop its own P,
+//! take those in system calls and those that are idle; wait for the rest, asking again every 100 us, because a request is only a hint.
+//! Everybody else, when it sees `stopping` at a safe point (the top of `find_runnable`, a checkpoint, entering a system
+//! call, handing off a P): let the P go as stopped, count down, park.
+//! Starting again: Ps with work get an M, the others become idle, `stopping` falls.
+//!
+//! A P changes to stopped exactly once for each stop, by whoever owns it then; `stop_wait` counts those that have not.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gmp_trace::event::{
+    Event, PState, PStopReason, Placed, PreemptCause, RetakeCause, Rule, Source, StwKind,
+    WakeReason,
+};
+use gmp_trace::ids::{GId, MId, PId};
+use gmp_trace::tally::Tally;
+
+use crate::limits::{MAX_PROCS, STW_RETRY};
+use crate::sched::g::GRef;
+use crate::sched::m::{self, M};
+use crate::sched::p::P;
+use crate::sched::{Sched, preempt, sysmon, wake};
+use crate::sys::futex;
+use crate::tracer::{Tracer, foreign};
+
+impl Sched {
+    /// Whether the world is to stop, or has.
+    #[inline]
+    pub(crate) fn is_stopping(&self) -> bool {
+        // SeqCst: pairs with the state words of the Ps, see `P::state`.
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether the runtime is ending.
+    pub(crate) fn is_shutdown(&self) -> bool {
+        // SeqCst: set while the world is stopped; read before parking, after which the ender looks for parked Ms under the lock.
+        self.shutdown.load(Ordering::SeqCst)
+    }
+
+    /// A P came to rest. Its owner calls it, under the scheduler's lock.
+    pub(crate) fn p_stopped(&self, p: &P) {
+        p.set_state(PState::Stopped);
+        // AcqRel: the stopper, which acquires the last decrement, sees all that the stopped Ps' owners did.
+        if self.stop_wait.fetch_sub(1, Ordering::AcqRel) == 1 {
+            futex::wake_one(&self.stop_wait);
+        }
+    }
+}
+
+/// At a safe point of an M that may hold a P, while the world is to stop: lets the P go. The caller's loop parks the M.
+pub(crate) fn stop_here(m: &'static M) {
+    if m.p.get().is_none() {
+        return;
+    }
+    if m.spinning.get() {
+        super::find::stop_counting(m, false);
+    }
+    let locked = m.sched.lock();
+    if !m.sched.is_stopping() {
+        return;
+    }
+    let p = wake::release_p(m, PStopReason::Stw);
+    m.sched.p_stopped(p);
+    drop(locked);
+}
+
+/// A P in a system call was taken for the stop by the caller, which owns it now.
+pub(crate) fn retaken(sched: &Sched, tracer: &mut Tracer, p: &'static P, from_m: MId) {
+    let locked = sched.lock();
+    note_retake(tracer, p, from_m, RetakeCause::Stw);
+    if sched.is_stopping() {
+        sched.p_stopped(p);
+    } else {
+        let mut locked = locked;
+        wake::put_idle_p(sched, &mut locked, p);
+    }
+}
+
+/// Records that a P was taken from a system call; the caller owns it.
+pub(crate) fn note_retake(tracer: &mut Tracer, p: &'static P, from_m: MId, cause: RetakeCause) {
+    p.tick_syscall();
+    p.m.store(std::ptr::null_mut(), Ordering::Relaxed);
+    tracer.count(Tally::Retakes);
+    tracer.emit(
+        tracer.now(),
+        Event::Retake {
+            p: p.id,
+            seq: p.next_seq(),
+            from_m,
+            cause,
+        },
+    );
+}
+
+/// The stopped world, as its stopper holds it.
+struct Stopped {
+    sched: &'static Sched,
+    /// Whether all came to rest; only a shutdown goes on without.
+    complete: bool,
+}
+
+/// Stops the world. The caller is a running G (which stays on its M with its P), or a thread that is no M.
+fn stop(
+    sched: &'static Sched,
+    tracer: &mut Tracer,
+    own: Option<&'static P>,
+    kind: StwKind,
+    patience: Option<Duration>,
+) -> Stopped {
+    tracer.count(Tally::Stws);
+    tracer.emit(tracer.now(), Event::StwBegin { kind });
+    {
+        let mut locked = sched.lock();
+        sched.stop_wait.store(sched.procs(), Ordering::Relaxed);
+        sched.stopping.store(true, Ordering::SeqCst);
+        if let Some(own) = own {
+            sched.p_stopped(own);
+        }
+        take_syscalls(sched, tracer);
+        while let Some(p) = locked.idle_ps.pop() {
+            sched.idle.idle_p_removed();
+            sched.p_stopped(p);
+        }
+    }
+    let began = std::time::Instant::now();
+    let complete = loop {
+        // Acquire pairs with the releases in `p_stopped`.
+        let left = sched.stop_wait.load(Ordering::Acquire);
+        if left == 0 {
+            break true;
+        }
+        if patience.is_some_and(|p| began.elapsed() > p) {
+            break false;
+        }
+        sched
+            .ps()
+            .filter(|p| p.state() == PState::Running)
+            .for_each(preempt::request);
+        futex::wait(&sched.stop_wait, left, Some(STW_RETRY));
+        // A G may have entered a system call without seeing the flag in time: its P is taken here.
+        let _locked = sched.lock();
+        take_syscalls(sched, tracer);
+    };
+    Stopped { sched, complete }
+}
+
+/// Under the lock: takes all Ps that are in system calls.
+fn take_syscalls(sched: &'static Sched, tracer: &mut Tracer) {
+    for p in sched.ps() {
+        // SAFETY: null, or an M, which is never freed.
+        let from = unsafe { p.m.load(Ordering::Relaxed).as_ref() }.map_or(MId(0), |m| m.id);
+        if p.state() == PState::Syscall && p.try_leave_syscall(PState::Idle) {
+            note_retake(tracer, p, from, RetakeCause::Stw);
+            sched.p_stopped(p);
+        }
+    }
+}
+
+impl Stopped {
+    /// Lets the world go on with the Ps in use now. `own` goes on with its M.
+    fn start(self, tracer: &mut Tracer, own: Option<&'static P>) {
+        let sched = self.sched;
+        let mut with_work = Vec::new();
+        {
+            let mut locked = sched.lock();
+            sched.stopping.store(false, Ordering::SeqCst);
+            for p in sched.ps() {
+                if own.is_some_and(|own| std::ptr::eq(own, p)) {
+                    p.set_state(PState::Running);
+                } else if p.runq.is_empty() {
+                    wake::put_idle_p(sched, &mut locked, p);
+                } else {
+                    p.set_state(PState::Idle);
+                    with_work.push(p);
+                }
+            }
+        }
+        tracer.emit(tracer.now(), Event::StwEnd {});
+        for p in with_work {
+            wake::start_m(sched, tracer, p, false, WakeReason::Start);
+        }
+        sysmon::wake(sched);
+        wake::wake_p_with(sched, tracer);
+    }
+}
+
+/// Waits for its turn to stop the world.
+fn take_world(sched: &Sched) {
+    // Acquire and release make what one stopper changed visible to the next.
+    while sched.world.swap(true, Ordering::Acquire) {
+        match m::running() {
+            Some(_) => crate::spawn::yield_now(),
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+/// Changes the number of Ps. The calling G goes on, perhaps with another P. Go: `GOMAXPROCS`, `procresize`.
+pub(crate) fn set_procs(sched: &'static Sched, n: u32) {
+    let n = n.clamp(1, MAX_PROCS as u32);
+    take_world(sched);
+    if n != sched.procs() {
+        match m::running().filter(|(m, _)| std::ptr::eq(m.sched, sched)) {
+            Some((m, g)) => resize_from_g(m, g, n),
+            None => foreign::with(sched, |tracer| {
+                let stopped = stop(sched, tracer, None, StwKind::SetProcs, None);
+                resize(sched, tracer, n, PId(0));
+                stopped.start(tracer, None);
+            }),
+        }
+    }
+    sched.world.store(false, Ordering::Release);
+}
+
+fn resize_from_g(m: &'static M, g: GRef, n: u32) {
+    let sched = m.sched;
+    let own = m.held_p();
+    let stopped = stop(sched, m.tracer(), Some(own), StwKind::SetProcs, None);
+    let keeps = own.id.0 < n;
+    resize(sched, m.tracer(), n, if keeps { own.id } else { PId(0) });
+    if !keeps {
+        change_p(m, g, sched.p(PId(0)));
+    }
+    stopped.start(m.tracer(), m.p.get());
+}
+
+/// The running G's P is no more: it goes on with another, as the trace shows.
+fn change_p(m: &'static M, g: GRef, to: &'static P) {
+    let tracer = m.tracer();
+    tracer.count(Tally::Preempts);
+    let ticks = tracer.now();
+    tracer.emit(
+        ticks,
+        Event::Preempt {
+            cause: PreemptCause::Stw,
+            placed: Placed::Direct,
+            kicked: GId::NONE,
+            gq: 0,
+        },
+    );
+    let dead = wake::release_p(m, PStopReason::Resize);
+    dead.set_state(PState::Dead);
+    wake::acquire_p(m, to);
+    let tracer = m.tracer();
+    tracer.count(Tally::Starts);
+    let seq = g.next_seq();
+    tracer.emit(
+        tracer.now(),
+        Event::Start {
+            g: g.id(),
+            seq,
+            source: Source::Direct,
+            rule: Rule::Order,
+            pos: 0,
+        },
+    );
+}
+
+/// The world is stopped: makes or retires Ps. Retired ones give their Gs to the global queue and their timers to `heir`.
+fn resize(sched: &'static Sched, tracer: &mut Tracer, n: u32, heir: PId) {
+    let old = sched.procs();
+    (0..n).for_each(|i| sched.make_p(PId(i)));
+    let heir = sched.p(heir);
+    for i in n..old {
+        let p = sched.p(PId(i));
+        let mut gs = Vec::new();
+        // SAFETY: the world is stopped, so the stopper owns every P.
+        let runnext = unsafe { p.runq.pop_runnext() };
+        gs.extend(runnext);
+        let pos = p.runq.head();
+        let len = p.runq.len();
+        if len > 0 {
+            // SAFETY: as above; nobody competes, so it succeeds.
+            unsafe { p.runq.take_oldest(len, &mut gs) };
+        }
+        if !gs.is_empty() {
+            let gq = sched.lock().global.push_all_front(&gs, &sched.global_len);
+            let event = Event::Drain {
+                p: p.id,
+                n: gs.len() as u32,
+                runnext: runnext.is_some(),
+                gq,
+                pos,
+            };
+            tracer.emit(tracer.now(), event);
+        }
+        p.timers.move_to(&heir.timers);
+        let dead: Vec<GRef> = p.free.borrow_mut().drain(..).collect();
+        sched.lock().free.extend(dead);
+        p.set_state(PState::Dead);
+    }
+    sched.set_procs(n);
+    for i in old..n {
+        sched.p(PId(i)).set_state(PState::Stopped);
+    }
+    tracer.emit(tracer.now(), Event::Procs { procs: n });
+}
+
+/// Stops the world for the last time: returns whether everything came to rest. The caller is no M.
+pub(crate) fn stop_for_ever(
+    sched: &'static Sched,
+    tracer: &mut Tracer,
+    patience: Duration,
+) -> bool {
+    take_world(sched);
+    let stopped = stop(sched, tracer, None, StwKind::Shutdown, Some(patience));
+    stopped.complete
+}

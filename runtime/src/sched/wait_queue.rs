@@ -1,0 +1,144 @@
+//! A queue of waiters, first in first out, whose records live on the waiters' own stacks.
+//!
+//! The queue is behind a lock of its owner (a channel's, a mutex's). A record is linked in by its waiter under that lock, before it
+//! parks, and taken out under the lock by the waker, or by the waiter itself when its deadline passed. A record that
+//! has been taken out is never touched by a waker again after it unparked the waiter, whose frame may be gone.
+//!
+//! A waiter with a deadline has a [`Claim`]: a waker that takes its record out must win the claim before it may wake it; if the timer
+//! won, the record is simply out of the queue and the next one is tried.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::park::{Claim, Unparker, Winner};
+
+/// One waiter, with what it brings or wants.
+pub(crate) struct Waiter<T> {
+    unparker: Unparker,
+    claim: Option<Arc<Claim>>,
+    /// What passes between waiter and waker. Belongs to whoever holds the lock while the record is queued, then to the waker until it unparks.
+    pub(crate) payload: T,
+    next: Option<NonNull<Waiter<T>>>,
+    prev: Option<NonNull<Waiter<T>>>,
+    queued: bool,
+}
+
+impl<T> Waiter<T> {
+    /// The caller, not queued yet.
+    pub(crate) fn new(claim: Option<Arc<Claim>>, payload: T) -> Waiter<T> {
+        let unparker = claim
+            .as_ref()
+            .map_or_else(Unparker::current, |c| c.unparker());
+        Waiter {
+            unparker,
+            claim,
+            payload,
+            next: None,
+            prev: None,
+            queued: false,
+        }
+    }
+}
+
+/// The queue. All verbs are called under the owner's lock.
+pub(crate) struct WaitQueue<T> {
+    first: Option<NonNull<Waiter<T>>>,
+    last: Option<NonNull<Waiter<T>>>,
+}
+
+// SAFETY: it links records that are only touched under the owner's lock, or by the waker that took one out.
+unsafe impl<T: Send> Send for WaitQueue<T> {}
+
+impl<T> WaitQueue<T> {
+    /// Nobody waits.
+    pub(crate) const fn new() -> WaitQueue<T> {
+        WaitQueue {
+            first: None,
+            last: None,
+        }
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Puts a waiter at the end.
+    ///
+    /// # Safety
+    /// The record stays where it is until it is out of the queue again: the waiter does not return before it was woken, or
+    /// before it called [`WaitQueue::remove`].
+    pub(crate) unsafe fn push(&mut self, waiter: NonNull<Waiter<T>>) {
+        // SAFETY: the caller's contract; all links are to records in this queue, under one lock.
+        unsafe {
+            (*waiter.as_ptr()).queued = true;
+            (*waiter.as_ptr()).prev = self.last;
+            (*waiter.as_ptr()).next = None;
+            match self.last {
+                Some(last) => (*last.as_ptr()).next = Some(waiter),
+                None => self.first = Some(waiter),
+            }
+        }
+        self.last = Some(waiter);
+    }
+
+    /// Takes a waiter out if it is still in; whether it was.
+    ///
+    /// # Safety
+    /// The record is alive, and if it is queued it is in this queue.
+    pub(crate) unsafe fn remove(&mut self, waiter: NonNull<Waiter<T>>) -> bool {
+        // SAFETY: as in `push`.
+        unsafe {
+            let w = waiter.as_ptr();
+            if !(*w).queued {
+                return false;
+            }
+            (*w).queued = false;
+            match (*w).prev {
+                Some(prev) => (*prev.as_ptr()).next = (*w).next,
+                None => self.first = (*w).next,
+            }
+            match (*w).next {
+                Some(next) => (*next.as_ptr()).prev = (*w).prev,
+                None => self.last = (*w).prev,
+            }
+            true
+        }
+    }
+
+    /// Takes the first waiter out whom nobody else wakes: the caller must [`Taken::wake`] it.
+    pub(crate) fn take(&mut self) -> Option<Taken<T>> {
+        while let Some(first) = self.first {
+            // SAFETY: a queued record is alive.
+            unsafe {
+                self.remove(first);
+                let claimed = (*first.as_ptr())
+                    .claim
+                    .as_ref()
+                    .is_none_or(|c| c.claim(Winner::Waker));
+                if claimed {
+                    return Some(Taken(first));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A waiter that was taken out and must be woken; until then its record is alive and the taker's.
+pub(crate) struct Taken<T>(NonNull<Waiter<T>>);
+
+impl<T> Taken<T> {
+    /// What passes between waiter and waker.
+    pub(crate) fn payload(&mut self) -> &mut T {
+        // SAFETY: the waiter sleeps until `wake`, and nobody else has the record.
+        unsafe { &mut (*self.0.as_ptr()).payload }
+    }
+
+    /// Wakes the waiter; its record may be gone afterwards.
+    pub(crate) fn wake(self) {
+        // SAFETY: as in `payload`; the unparker is copied out before it is used.
+        let unparker = unsafe { (*self.0.as_ptr()).unparker };
+        unparker.unpark();
+    }
+}

@@ -1,0 +1,152 @@
+//! One thread's end of the trace, and its own counters.
+//!
+//! There is one [`Tracer`] for each emitting thread: an M, sysmon, or a foreign thread. Emitting costs one predictable branch when
+//! nothing is recorded. Counting is independent of it and always on: the counters are what the trace is checked against.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gmp_trace::clock;
+use gmp_trace::event::{Event, MKind, ParkReason};
+use gmp_trace::ids::{MId, SiteId};
+use gmp_trace::spool::writer::{Spool, TallyBlock, Writer};
+use gmp_trace::tally::Tally;
+
+pub(crate) mod foreign;
+mod sites;
+
+use sites::SiteCache;
+
+/// Whether anything is recorded in this process; switched off in a forked child.
+static RECORDING: AtomicBool = AtomicBool::new(false);
+
+/// Says that a recording has begun, or that this process must not go on with its parent's.
+pub(crate) fn set_recording(on: bool) {
+    // Relaxed: a hint read by the same threads that hold a writer; a writer itself is handed over through other means.
+    RECORDING.store(on, Ordering::Relaxed);
+}
+
+/// One thread's end of the trace.
+pub(crate) struct Tracer {
+    recording: Option<Recording>,
+    tally: TallyBlock,
+}
+
+struct Recording {
+    writer: Writer,
+    spool: Arc<Spool>,
+    sites: SiteCache,
+}
+
+impl Tracer {
+    /// Records nothing and counts nowhere that anybody looks: the state before the thread starts.
+    pub(crate) fn off() -> Tracer {
+        Tracer {
+            recording: None,
+            tally: TallyBlock::in_memory(),
+        }
+    }
+
+    /// Begins the stream of the calling thread.
+    pub(crate) fn start(spool: Option<&Arc<Spool>>, m: MId, kind: MKind, name: &str) -> Tracer {
+        let tid = crate::sys::thread::gettid();
+        let recording = spool.map(|spool| Recording {
+            writer: spool.writer(m, tid, kind, name),
+            spool: Arc::clone(spool),
+            sites: SiteCache::new(),
+        });
+        let tally = match &recording {
+            Some(r) => r.writer.tally(),
+            None => TallyBlock::in_memory(),
+        };
+        let mut tracer = Tracer { recording, tally };
+        tracer.count(Tally::MStarts);
+        tracer.emit(tracer.now(), Event::MStart { tid, kind });
+        tracer
+    }
+
+    /// The counters of this thread.
+    pub(crate) fn tally(&self) -> TallyBlock {
+        self.tally
+    }
+
+    /// Whether events go anywhere.
+    #[inline(always)]
+    pub(crate) fn is_on(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// The time of an event about to be published; 0 when nothing is recorded, which saves reading the clock.
+    #[inline(always)]
+    pub(crate) fn now(&self) -> u64 {
+        if self.is_on() { clock::now_ticks() } else { 0 }
+    }
+
+    /// Records an event that happened at `ticks`.
+    #[inline(always)]
+    pub(crate) fn emit(&mut self, ticks: u64, event: Event) {
+        if let Some(r) = &mut self.recording {
+            // Relaxed: see `set_recording`.
+            if RECORDING.load(Ordering::Relaxed) {
+                r.writer.emit(ticks, event);
+            }
+        }
+    }
+
+    /// Counts one.
+    #[inline(always)]
+    pub(crate) fn count(&self, tally: Tally) {
+        self.tally.add(tally, 1);
+    }
+
+    /// Counts several.
+    #[inline(always)]
+    pub(crate) fn count_n(&self, tally: Tally, n: u64) {
+        self.tally.add(tally, n);
+    }
+
+    /// Counts a park, in all and by its reason.
+    #[inline]
+    pub(crate) fn count_park(&self, reason: ParkReason) {
+        self.count(Tally::Parks);
+        self.count(match reason {
+            ParkReason::Sleep => Tally::ParksSleep,
+            ParkReason::ChanSend | ParkReason::ChanRecv | ParkReason::Select => Tally::ParksChan,
+            ParkReason::Mutex
+            | ParkReason::WaitGroup
+            | ParkReason::Join
+            | ParkReason::Semaphore
+            | ParkReason::Cond
+            | ParkReason::RwLock => Tally::ParksSync,
+            ParkReason::NetRead
+            | ParkReason::NetWrite
+            | ParkReason::NetAccept
+            | ParkReason::NetConnect => Tally::ParksNet,
+            ParkReason::Unspecified
+            | ParkReason::Forever
+            | ParkReason::Stw
+            | ParkReason::Pending => Tally::ParksOther,
+        });
+    }
+
+    /// The trace's number for a place in the source; none when nothing is recorded.
+    pub(crate) fn site(&mut self, location: &'static Location<'static>) -> SiteId {
+        match &mut self.recording {
+            None => SiteId(0),
+            Some(r) => r.sites.get(location, &r.spool),
+        }
+    }
+
+    /// Says that this thread will write nothing until it is woken, so that readers need not wait for it.
+    pub(crate) fn quiet(&mut self, ticks: u64) {
+        if let Some(r) = &mut self.recording {
+            r.writer.quiet(ticks);
+        }
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(&mut self) {
+        self.recording = None;
+    }
+}
