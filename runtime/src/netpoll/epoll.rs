@@ -12,7 +12,7 @@ use crate::time::now_ns;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Not at all.
-    NoWait,
+    Now,
     /// Until this time in ns of [`now_ns`].
     Until(u64),
     /// Until something is ready or [`Poller::wake`] is called.
@@ -117,7 +117,7 @@ impl Poller {
         let mut events: [libc::epoll_event; BATCH] = unsafe { std::mem::zeroed() };
         let n = loop {
             let timeout = match wait {
-                Wait::NoWait => 0,
+                Wait::Now => 0,
                 Wait::Forever => -1,
                 Wait::Until(when) => milliseconds(when.saturating_sub(now_ns())),
             };
@@ -132,7 +132,7 @@ impl Poller {
             };
             match check(n) {
                 Ok(n) => break n as usize,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted && wait == Wait::NoWait => {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted && wait == Wait::Now => {
                     break 0;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -143,7 +143,7 @@ impl Poller {
             let (flags, data) = (event.events as i32, event.u64);
             if data == BREAK {
                 // A poll that does not block leaves it for the one that does.
-                if wait != Wait::NoWait {
+                if wait != Wait::Now {
                     self.drain();
                 }
                 continue;

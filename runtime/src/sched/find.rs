@@ -82,10 +82,11 @@ fn search(m: &'static M) -> Found {
     // 1. Own timers.
     let mut poll_until = check_timers(m, p);
     // 4. Every so often the global queue first, so that it does not starve behind a busy local one.
-    if sched.policy.look_global_first(p.ticks()) && sched.global_len.get() > 0 {
-        if let Some(pick) = grab_global(m, p, 1, Rule::Tick) {
-            return Found::Pick(pick);
-        }
+    if sched.policy.look_global_first(p.ticks())
+        && sched.global_len.get() > 0
+        && let Some(pick) = grab_global(m, p, 1, Rule::Tick)
+    {
+        return Found::Pick(pick);
     }
     // 6. Own queue.
     if let Some(pick) = take_local(m, p) {
@@ -93,10 +94,10 @@ fn search(m: &'static M) -> Found {
     }
     m.switch_ticks.set(0);
     // 7. The global queue.
-    if sched.global_len.get() > 0 {
-        if let Some(pick) = grab_global(m, p, usize::MAX, Rule::Order) {
-            return Found::Pick(pick);
-        }
+    if sched.global_len.get() > 0
+        && let Some(pick) = grab_global(m, p, usize::MAX, Rule::Order)
+    {
+        return Found::Pick(pick);
     }
     // 8. The network, without blocking.
     if let Some(pick) = poll_network(m) {
@@ -240,7 +241,7 @@ fn poll_network(m: &'static M) -> Option<Pick> {
     if sched.polling.swap(true, Ordering::Acquire) {
         return None;
     }
-    let gs = poll(m, Wait::NoWait);
+    let gs = poll(m, Wait::Now);
     sched.polling.store(false, Ordering::Release);
     let (first, rest) = gs.split_first()?;
     wake::ready_direct(m, *first, Via::Netpoll);
@@ -250,7 +251,7 @@ fn poll_network(m: &'static M) -> Option<Pick> {
 
 /// Asks the poller; threads that wait are woken here, Gs are returned, still waiting.
 pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
-    let blocking = wait != Wait::NoWait;
+    let blocking = wait != Wait::Now;
     let mut tokens = Vec::new();
     if let Err(e) = m.sched.poller.poll(wait, &mut tokens) {
         crate::fatal::fatal(format_args!("the network poller failed: {e}"));
@@ -331,12 +332,12 @@ fn recheck(m: &'static M, poll_until: &mut u64) -> Option<Found> {
         );
     }
     // b. The queues of all Ps. c. (Go's idle work of the collector has no counterpart.)
-    if sched.ps().any(|p| !p.runq.is_empty()) {
-        if let Some(p) = wake::take_idle_p(sched) {
-            wake::acquire_p(m, p);
-            start_spinning(m);
-            return Some(Found::Again);
-        }
+    if sched.ps().any(|p| !p.runq.is_empty())
+        && let Some(p) = wake::take_idle_p(sched)
+    {
+        wake::acquire_p(m, p);
+        start_spinning(m);
+        return Some(Found::Again);
     }
     // d. The timers of all Ps: only their times, for lack of a P.
     for p in sched.ps() {
@@ -383,7 +384,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     let gs = poll(
         m,
         if sched.is_shutdown() {
-            Wait::NoWait
+            Wait::Now
         } else if until == 0 {
             Wait::Forever
         } else {

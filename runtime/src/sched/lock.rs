@@ -28,10 +28,10 @@ pub(crate) fn pin_while_unwinding(m: &'static M, g: GRef) {
 
 /// Undoes [`pin_while_unwinding`] when the unwinding of the running G has reached its root.
 pub(crate) fn unwound() {
-    if let Some((m, g)) = m::running() {
-        if g.pinned_by_panic.get() {
-            unlock(m, g);
-        }
+    if let Some((m, g)) = m::running()
+        && g.pinned_by_panic.get()
+    {
+        unlock(m, g);
     }
 }
 

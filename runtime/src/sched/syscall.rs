@@ -125,12 +125,12 @@ fn exit() {
 /// An idle P, the old one if it is among them.
 fn take_p(m: &'static M, old: Option<&'static P>) -> Option<&'static P> {
     let mut locked = m.sched.lock();
-    if let Some(old) = old {
-        if let Some(at) = locked.idle_ps.iter().position(|p| std::ptr::eq(*p, old)) {
-            // The list is a stack: put it on top.
-            let last = locked.idle_ps.len() - 1;
-            locked.idle_ps.swap(at, last);
-        }
+    if let Some(old) = old
+        && let Some(at) = locked.idle_ps.iter().position(|p| std::ptr::eq(*p, old))
+    {
+        // The list is a stack: put it on top.
+        let last = locked.idle_ps.len() - 1;
+        locked.idle_ps.swap(at, last);
     }
     wake::take_idle_p_locked(m.sched, &mut locked)
 }

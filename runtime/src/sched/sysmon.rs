@@ -100,7 +100,7 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
         return;
     }
     let mut tokens = Vec::new();
-    if let Err(e) = sched.poller.poll(Wait::NoWait, &mut tokens) {
+    if let Err(e) = sched.poller.poll(Wait::Now, &mut tokens) {
         crate::fatal::fatal(format_args!("the network poller failed: {e}"));
     }
     let mut gs: Vec<GRef> = Vec::new();

@@ -147,7 +147,7 @@ impl TimerHandle {
     pub(crate) fn stop(&self) -> bool {
         let mut generation = self.0.generation.load(Ordering::Acquire);
         loop {
-            if generation % 2 == 0 {
+            if generation.is_multiple_of(2) {
                 return false;
             }
             // AcqRel: the same word decides between stopping and firing; the loser sees what the winner did before.

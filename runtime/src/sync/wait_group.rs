@@ -57,11 +57,8 @@ impl WaitGroup {
                 panic!("more is done than was added to the wait group");
             };
             state.0 = left;
-            while left == 0 {
-                match state.1.take() {
-                    Some(waiter) => woken.push(waiter),
-                    None => break,
-                }
+            if left == 0 {
+                woken.extend(std::iter::from_fn(|| state.1.take()));
             }
         }
         woken.into_iter().for_each(|w| w.wake());
