@@ -13,32 +13,66 @@
 //! });
 //! ```
 
+#[cfg(not(loom))]
 mod builder;
+#[cfg(not(loom))]
 mod counters;
+#[cfg(not(loom))]
 pub mod fs;
+#[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
 mod spawn;
+#[cfg(not(loom))]
 pub mod sync;
+#[cfg(not(loom))]
 pub mod time;
 
+#[cfg(not(loom))]
 mod sched;
 
+#[cfg(not(loom))]
 mod context;
+#[cfg(not(loom))]
 mod netpoll;
+#[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
 mod tracer;
 
+#[cfg(not(loom))]
 mod fatal;
+#[cfg(not(loom))]
 mod limits;
 mod shim;
+#[cfg(not(loom))]
 mod sys;
 
+#[cfg(not(loom))]
 pub use builder::Builder;
+#[cfg(not(loom))]
 pub use counters::{Stats, num_goroutines, num_threads, procs, set_procs, stats};
+#[cfg(not(loom))]
 pub use gmp_policy::Policy;
+#[cfg(not(loom))]
 pub use gmp_trace::ids::GId;
+#[cfg(not(loom))]
 pub use gmp_trace::tally::Tally;
+#[cfg(not(loom))]
 pub use sched::preempt::checkpoint;
+#[cfg(not(loom))]
 pub use sched::syscall::{blocking, syscall};
+#[cfg(not(loom))]
 pub use spawn::{JoinHandle, current_g, go, yield_now};
+#[cfg(not(loom))]
 pub use sync::chan::{Receiver, Sender, channel};
+
+/// Under the model checker only what it can check is compiled: the lock-free parts, which know no threads and no stacks.
+#[cfg(loom)]
+#[allow(dead_code, missing_docs, reason = "the models use a part of each")]
+mod sched {
+    #[path = "idle.rs"]
+    mod idle;
+    #[path = "runq.rs"]
+    mod runq;
+}

@@ -236,10 +236,11 @@ impl<T: Item> RunQueue<T> {
         if next == 0 {
             return None;
         }
-        // Acquire pairs with the release in `set_runnext`. No retry: a failure means that somebody else took or changed it.
+        // Acquire pairs with the release in `set_runnext`. Release is for `is_empty`: who reads the empty slot also sees the G that
+        // the owner kicked to the ring before it took this one. No retry: a failure means that somebody else took or changed it.
         let claimed = self
             .runnext
-            .compare_exchange(next, 0, Ordering::Acquire, Ordering::Relaxed);
+            .compare_exchange(next, 0, Ordering::AcqRel, Ordering::Relaxed);
         claimed.ok().map(Self::item)
     }
 

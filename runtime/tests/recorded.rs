@@ -1,0 +1,246 @@
+//! What a recorded program leaves: each test runs itself again as the recorded program and reads the spool.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use gmp_runtime::{Builder, Tally, channel, go, set_procs, syscall, time, yield_now};
+use gmp_trace::event::{Event, Kind};
+use gmp_trace::spool::reader::{ProcessSpool, Recorded};
+use gmp_trace::tally::Equals;
+use gmp_trace::version::ENV_SPOOL;
+
+/// Set in the program that a test runs: which part it is to play.
+const PART: &str = "GMP_TEST_PART";
+
+/// Runs this test binary again, recorded, as `part`; the folder with the spool of the process.
+fn record(test: &str, part: &str) -> (tempfile::TempDir, ExitStatus, String) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let program = std::env::current_exe().expect("this binary");
+    let output = Command::new(program)
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(PART, part)
+        .env(ENV_SPOOL, dir.path())
+        .output()
+        .expect("it starts");
+    (
+        dir,
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn spool(dir: &Path) -> ProcessSpool {
+    let process = std::fs::read_dir(dir)
+        .expect("readable")
+        .next()
+        .expect("a process")
+        .expect("readable");
+    ProcessSpool::open(&process.path()).expect("a spool")
+}
+
+fn is_part(part: &str) -> bool {
+    std::env::var(PART).is_ok_and(|p| p == part)
+}
+
+fn events(spool: &ProcessSpool) -> Vec<Recorded> {
+    let writers: Vec<_> = spool.writers().collect();
+    let streams = writers.iter().flat_map(|(w, _)| spool.stream(*w));
+    streams.collect::<Result<_, _>>().expect("whole records")
+}
+
+fn argument(event: &Event, name: &str) -> u64 {
+    let mut at = event
+        .kind()
+        .spec()
+        .fields
+        .iter()
+        .position(|f| f.name == name);
+    let mut found = 0;
+    event.args(|raw| {
+        if at == Some(0) {
+            found = raw;
+        }
+        at = at.and_then(|n| n.checked_sub(1));
+    });
+    found
+}
+
+/// A little of everything: channels, sleeps, yields, system calls, overflow, changes of the number of Ps.
+fn mixture() {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(4).run(|| {
+        let (tx, rx) = channel::<u64>(3);
+        let gs: Vec<_> = (0..700u64)
+            .map(|i| {
+                let tx = tx.clone();
+                go(move || match i % 5 {
+                    0 => time::sleep(std::time::Duration::from_micros(100 + i)),
+                    1 => yield_now(),
+                    2 => syscall(|| std::thread::sleep(std::time::Duration::from_micros(30))),
+                    3 => tx.send(i).expect("open"),
+                    _ => {}
+                })
+            })
+            .collect();
+        set_procs(2);
+        set_procs(3);
+        drop(tx);
+        assert_eq!(rx.iter().count(), 140);
+        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+    });
+}
+
+#[test]
+fn events_equal_the_runtimes_own_counters() {
+    if is_part("mixture") {
+        return mixture();
+    }
+    let (dir, status, stderr) = record("events_equal_the_runtimes_own_counters", "mixture");
+    assert!(status.success(), "{stderr}");
+    let spool = spool(dir.path());
+    assert!(spool.finished);
+    assert_eq!(spool.lost, 0);
+    let events = events(&spool);
+    let mut counted: BTreeMap<Tally, u64> = BTreeMap::new();
+    for (writer, _) in spool.writers() {
+        for (tally, n) in spool.tally(writer).expect("counters") {
+            *counted.entry(tally).or_default() += n;
+        }
+    }
+    for (tally, counted) in counted {
+        let of = |kind: Kind| events.iter().filter(move |r| r.event.kind() == kind);
+        let recorded = match tally.equals() {
+            Equals::Nothing => continue,
+            Equals::Count(kind) => of(kind).count() as u64,
+            Equals::Sum(kind, field) => of(kind).map(|r| argument(&r.event, field)).sum(),
+        };
+        assert_eq!(recorded, counted, "{}", tally.name());
+    }
+    assert!(events.iter().any(|r| r.event.kind() == Kind::Overflow));
+}
+
+#[test]
+fn each_gs_moves_are_numbered_without_a_gap() {
+    if is_part("mixture") {
+        return mixture();
+    }
+    let (dir, status, stderr) = record("each_gs_moves_are_numbered_without_a_gap", "mixture");
+    assert!(status.success(), "{stderr}");
+    let mut moves: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let mut global = Vec::new();
+    for r in events(&spool(dir.path())) {
+        match r.event {
+            Event::Start { g, seq, .. } | Event::Ready { g, seq, .. } => {
+                moves.entry(g.0).or_default().push(seq)
+            }
+            _ => {}
+        }
+        global.extend(Some(argument(&r.event, "gq")).filter(|gq| *gq > 0));
+    }
+    assert_eq!(moves.len(), 701);
+    for (g, mut seqs) in moves {
+        seqs.sort_unstable();
+        assert!(
+            seqs.iter().copied().eq(1..=seqs.len() as u64),
+            "G{g}: {seqs:?}"
+        );
+    }
+    global.sort_unstable();
+    assert!(
+        global.iter().copied().eq(1..=global.len() as u64),
+        "operations on the global queue"
+    );
+}
+
+#[test]
+fn a_killed_program_leaves_what_it_published() {
+    if is_part("killed") {
+        // SAFETY: nothing bound to a thread is held over a call into the runtime.
+        unsafe { Builder::new() }.procs(2).run(|| {
+            for _ in 0..1_000 {
+                go(|| ()).join().expect("no panic");
+            }
+            // SAFETY: no preconditions; the process ends here.
+            unsafe { libc::raise(libc::SIGKILL) };
+        });
+        return;
+    }
+    let (dir, status, _) = record("a_killed_program_leaves_what_it_published", "killed");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGKILL)
+    );
+    let spool = spool(dir.path());
+    assert!(!spool.finished);
+    let exits = events(&spool)
+        .iter()
+        .filter(|r| r.event.kind() == Kind::Exit)
+        .count();
+    // The join of the last one may be seen before its end is recorded: one unfinished step.
+    assert!((999..=1_000).contains(&exits), "{exits}");
+}
+
+#[test]
+fn a_deadlock_ends_the_program_and_names_the_gs() {
+    if is_part("deadlock") {
+        // A thread of its own, so that none is left that could wake a G: the harness's are told apart below.
+        // SAFETY: nothing bound to a thread is held over a call into the runtime.
+        unsafe { Builder::new() }.procs(2).run(|| {
+            let (_tx, rx) = channel::<u32>(0);
+            rx.recv().expect("never");
+        });
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let source = dir.path().join("stderr");
+    let program = std::env::current_exe().expect("this binary");
+    let mut child = Command::new(program)
+        .args([
+            "a_deadlock_ends_the_program_and_names_the_gs",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(PART, "deadlock")
+        .stderr(std::fs::File::create(&source).expect("a file"))
+        .spawn()
+        .expect("it starts");
+    // The harness has threads of its own, so it is a warning here; the report is the same.
+    let report = loop {
+        let text = std::fs::read_to_string(&source).expect("readable");
+        if text.contains("goroutine 1 [chan receive]") && text.ends_with('\n') {
+            break text;
+        }
+        assert!(child.try_wait().expect("a child").is_none(), "{text}");
+        std::thread::yield_now();
+    };
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    assert!(
+        report.contains("all goroutines are asleep") && report.contains("recorded.rs"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_stack_overflow_names_the_g_and_the_size() {
+    if is_part("overflow") {
+        #[allow(unconditional_recursion, reason = "that is the point")]
+        fn deeper(n: u64) -> u64 {
+            std::hint::black_box(n + deeper(std::hint::black_box(n + 1)))
+        }
+        // SAFETY: nothing bound to a thread is held over a call into the runtime.
+        unsafe { Builder::new() }.run(|| go(|| deeper(0)).join().expect("never"));
+        return;
+    }
+    let (_dir, status, stderr) = record("a_stack_overflow_names_the_g_and_the_size", "overflow");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGABRT)
+    );
+    assert!(
+        stderr.contains("stack overflow in G") && stderr.contains("64 KiB"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("recorded.rs"), "{stderr}");
+}
