@@ -2,7 +2,7 @@
 //!
 //! # Protocol (Go's `netpoll.go`)
 //! Each descriptor is registered once, edge-triggered, for both directions. For each direction it has a binary semaphore, one
-//! word: [`NIL`], [`READY`], [`WAIT`], or the token of the one waiter.
+//! word: `NIL`, `READY`, `WAIT`, or the token of the one waiter.
 //! - Wait: `NIL -> WAIT`; look at closing and deadlines once more; park with a commit `WAIT -> token`. A word that is `READY` is consumed instead.
 //! - Ready, from the poller: the word becomes `READY`; a token that was in it is the waiter to wake.
 //! - Time-out and closing: the flag is published first, then the word becomes `NIL`; a token that was in it is woken and finds the flag.

@@ -6,7 +6,7 @@
 //!
 //! # Context
 //! An event is emitted by a writer: an M, sysmon, or a foreign thread. What it does not say is taken from its
-//! context: the M that emits it, the P that this M holds, the G that this M runs. [`crate::order`] tracks the
+//! context: the M that emits it, the P that this M holds, the G that this M runs. whoever merges the streams tracks the
 //! context and fills the columns `m`, `p`, `g` and `by` of every row. `g` is the G the event is about (its own field,
 //! else the running one); `by` is the running G when that is another.
 //!
