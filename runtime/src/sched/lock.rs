@@ -56,8 +56,12 @@ pub(crate) fn wait_for_locked_g(m: &'static M) -> Option<Pick> {
         if m.sched.is_shutdown() {
             return None;
         }
-        locked.idle_locked.push(m);
-        deadlock::check(m.sched, &mut locked);
+        // *Found before it slept*: the G was put into a queue by this very M, and another may have found it already. Then the wake
+        // is on its way, and whoever is on the list of sleepers would be woken a second time when the runtime ends.
+        if !m.next_pick_is_there() {
+            locked.idle_locked.push(m);
+            deadlock::check(m.sched, &mut locked);
+        }
     }
     m.sleep();
     run::note_unpark(m);
@@ -71,9 +75,16 @@ pub(crate) fn wait_for_locked_g(m: &'static M) -> Option<Pick> {
 /// Gives a found G, with this M's P, to the M it is locked to. Go: `startlockedm`.
 pub(crate) fn start_locked_m(m: &'static M, to: &'static M, pick: Pick) {
     let p = wake::release_p(m, PStopReason::Locked);
+    // Where it was taken from is still said by `pick`, except that what came from no queue was handed over.
+    let source = if pick.source == Source::Direct {
+        Source::Locked
+    } else {
+        pick.source
+    };
     {
         let mut locked = m.sched.lock();
         locked.idle_locked.retain(|idle| !std::ptr::eq(*idle, to));
+        to.next_pick.set(Some(Pick { source, ..pick }));
     }
     let tracer = m.tracer();
     tracer.count(Tally::MWakes);
@@ -85,12 +96,5 @@ pub(crate) fn start_locked_m(m: &'static M, to: &'static M, pick: Pick) {
         created: false,
     };
     tracer.emit(tracer.now(), event);
-    // Where it was taken from is still said by `pick`, except that a batch's own G is handed over.
-    let source = if pick.source == Source::Direct {
-        Source::Locked
-    } else {
-        pick.source
-    };
-    to.next_pick.set(Some(Pick { source, ..pick }));
     wake::wake_with(to, p, false);
 }

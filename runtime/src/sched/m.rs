@@ -46,7 +46,7 @@ pub(crate) struct M {
     pub(crate) next_p: AtomicPtr<P>,
     /// Whether it begins as a spinner when it is woken. As `next_p`.
     pub(crate) next_spinning: AtomicBool,
-    /// How its locked G was found, when it is woken for it. As `next_p`.
+    /// How its locked G was found, when it is woken for it. Written by the waker under the scheduler's lock.
     pub(crate) next_pick: Cell<Option<Pick>>,
     /// Asks the running G to give way at its next call into the runtime.
     pub(crate) preempt: AtomicBool,
@@ -110,6 +110,13 @@ impl M {
         x ^= x >> 27;
         self.random.set(x);
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Whether its locked G was found and the wake is on its way. Called by the M itself, under the scheduler's lock.
+    pub(crate) fn next_pick_is_there(&self) -> bool {
+        let pick = self.next_pick.take();
+        self.next_pick.set(pick);
+        pick.is_some()
     }
 
     /// Sleeps until [`M::unpark`]; returns at once if that came first.
