@@ -67,9 +67,12 @@ fn argument(event: &Event, name: &str) -> u64 {
 }
 
 /// A little of everything: channels, sleeps, yields, system calls, overflow, changes of the number of Ps.
+///
+/// All Gs are spawned on one P whose running G is not preempted meanwhile, so the ring overflows for certain.
 fn mixture() {
+    let policy = "time_slice=10s".parse().expect("a policy");
     // SAFETY: nothing bound to a thread is held over a call into the runtime.
-    unsafe { Builder::new() }.procs(4).run(|| {
+    unsafe { Builder::new() }.procs(1).policy(policy).run(|| {
         let (tx, rx) = channel::<u64>(3);
         let gs: Vec<_> = (0..700u64)
             .map(|i| {
@@ -83,6 +86,7 @@ fn mixture() {
                 })
             })
             .collect();
+        set_procs(4);
         set_procs(2);
         set_procs(3);
         drop(tx);
