@@ -20,6 +20,8 @@
 //! - `pos` is the head position of a P's ring before the take ([`Event::Start`] from `local`, [`Event::Steal`], [`Event::Overflow`]);
 //!   it counts every G ever taken from that ring, modulo 2^32.
 //! - `kicked` is the G that a new `runnext` pushed out to the tail of the ring, or none.
+//!   With a `gq` beside it the ring was full: the kicked G went to the tail of the global queue instead, after the Gs of the
+//!   [`Event::Overflow`] that precedes it.
 //!
 //! A field of time is in clock ticks on the wire and in nanoseconds in the database.
 
