@@ -1,39 +1,95 @@
 //! The CPU quota of this process's cgroup, version 1 or 2, as Go reads it: the leaf group only, any error means none.
+//!
+//! The group's path in `/proc/self/cgroup` says where it lies in its hierarchy; where the hierarchy is mounted, and from which of
+//! its groups on, is in `/proc/self/mountinfo`. A container without a cgroup namespace of its own sees the path from the host's
+//! root and a mount that begins at the container's group, so the one must be taken off the other.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Which interface a group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
 
 /// The quota in CPUs, if there is one.
 pub(crate) fn cpu_quota() -> Option<f64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    if let Some(path) = v1_path(&groups) {
-        for root in ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"] {
-            let dir = PathBuf::from(root).join(path.trim_start_matches('/'));
-            let read = |name| fs::read_to_string(dir.join(name)).ok();
-            if let (Some(quota), Some(period)) =
-                (read("cpu.cfs_quota_us"), read("cpu.cfs_period_us"))
-            {
-                return v1_quota(&quota, &period);
-            }
-        }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let (version, dir) = directory(&groups, &mounts)?;
+    let read = |name| fs::read_to_string(dir.join(name)).ok();
+    match version {
+        Version::V1 => v1_quota(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
+        Version::V2 => v2_quota(&read("cpu.max")?),
     }
-    let dir = PathBuf::from("/sys/fs/cgroup").join(v2_path(&groups)?.trim_start_matches('/'));
-    v2_quota(&fs::read_to_string(dir.join("cpu.max")).ok()?)
 }
 
-/// The path of the `cpu` controller in `/proc/self/cgroup`.
-fn v1_path(groups: &str) -> Option<&str> {
-    groups.lines().find_map(|line| {
+/// The folder with the files of the group that limits this process's CPU time.
+fn directory(groups: &str, mounts: &str) -> Option<(Version, PathBuf)> {
+    let (version, group) = group(groups)?;
+    let dir = mounts
+        .lines()
+        .filter_map(|line| mount(line, version))
+        .find_map(|(root, point)| {
+            let below = Path::new(group).strip_prefix(&root).ok()?;
+            Some(Path::new(&point).join(below))
+        })?;
+    Some((version, dir))
+}
+
+/// The path of the group in its hierarchy: version 1's if that has the `cpu` controller, else version 2's.
+fn group(groups: &str) -> Option<(Version, &str)> {
+    let v1 = groups.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         let controllers = parts.next()?;
         let path = parts.next()?;
         controllers.split(',').any(|c| c == "cpu").then_some(path)
-    })
+    });
+    match v1 {
+        Some(path) => Some((Version::V1, path)),
+        None => groups
+            .lines()
+            .find_map(|line| line.strip_prefix("0::"))
+            .map(|path| (Version::V2, path)),
+    }
 }
 
-/// The path of the unified hierarchy in `/proc/self/cgroup`.
-fn v2_path(groups: &str) -> Option<&str> {
-    groups.lines().find_map(|line| line.strip_prefix("0::"))
+/// Root within the hierarchy and mount point, if a line of mountinfo is a mount of the hierarchy looked for.
+///
+/// `36 35 98:0 /root /point rw,noatime shared:1 - type source options`: before the dash there is any number of fields.
+fn mount(line: &str, version: Version) -> Option<(String, String)> {
+    let (place, kind) = line.split_once(" - ")?;
+    let mut kind = kind.split(' ');
+    let (fs_type, options) = (kind.next()?, kind.nth(1)?);
+    let fits = match version {
+        Version::V1 => fs_type == "cgroup" && options.split(',').any(|o| o == "cpu"),
+        Version::V2 => fs_type == "cgroup2",
+    };
+    let mut place = place.split(' ').skip(3);
+    let (root, point) = (place.next()?, place.next()?);
+    fits.then(|| (unescape(root), unescape(point)))
+}
+
+/// mountinfo writes blanks, newlines and backslashes as a backslash and three octal digits.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let octal = part.get(..3).and_then(|d| u8::from_str_radix(d, 8).ok());
+        match octal {
+            Some(meant) => {
+                out.push(char::from(meant));
+                out.push_str(&part[3..]);
+            }
+            None => {
+                out.push('\\');
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 fn v1_quota(quota: &str, period: &str) -> Option<f64> {
@@ -53,19 +109,59 @@ fn ratio(quota: i64, period: i64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn version_1_is_found_by_its_controller() {
-        let groups = "9:cpuset:/\n4:cpu,cpuacct:/docker/abc\n0::/\n";
-        assert_eq!(v1_path(groups), Some("/docker/abc"));
-        assert_eq!(v1_quota("150000\n", "100000\n"), Some(1.5));
-        assert_eq!(v1_quota("-1\n", "100000\n"), None);
+    fn dir(groups: &str, mounts: &str) -> Option<(Version, String)> {
+        directory(groups, mounts).map(|(v, d)| (v, d.to_string_lossy().into_owned()))
     }
 
     #[test]
-    fn version_2_is_the_unified_line() {
-        assert_eq!(v2_path("0::/user.slice/a\n"), Some("/user.slice/a"));
+    fn version_1_is_found_by_its_controller() {
+        let groups = "9:cpuset:/\n4:cpu,cpuacct:/docker/abc\n0::/\n";
+        let mounts = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n\
+            34 31 0:31 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+            41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let want = "/sys/fs/cgroup/cpu,cpuacct/docker/abc".to_owned();
+        assert_eq!(dir(groups, mounts), Some((Version::V1, want)));
+    }
+
+    #[test]
+    fn a_mount_that_begins_at_the_group_itself_is_not_descended_into() {
+        let groups = "4:cpu,cpuacct:/docker/abc\n";
+        let mounts = "34 31 0:31 /docker/abc /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu,cpuacct";
+        let want = "/sys/fs/cgroup/cpu/".to_owned();
+        assert_eq!(dir(groups, mounts), Some((Version::V1, want)));
+    }
+
+    #[test]
+    fn version_2_is_found_wherever_it_is_mounted() {
+        let groups = "0::/user.slice/a b\n";
+        let mounts = "41 31 0:38 /user.slice /mnt/my\\040groups rw - cgroup2 none rw\n";
+        let want = "/mnt/my groups/a b".to_owned();
+        assert_eq!(dir(groups, mounts), Some((Version::V2, want)));
+    }
+
+    #[test]
+    fn a_group_outside_of_every_mount_has_no_known_limit() {
+        let mounts = "41 31 0:38 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+        assert_eq!(dir("0::/docker/abcd\n", mounts), None);
+        assert_eq!(dir("0::/\n", ""), None);
+        assert_eq!(dir("nonsense", "nonsense - cgroup2"), None);
+        assert_eq!(dir("", mounts), None);
+    }
+
+    #[test]
+    fn octal_escapes_are_undone_and_others_kept() {
+        assert_eq!(unescape("a\\040b\\134c"), "a b\\c");
+        assert_eq!(unescape("a\\9x\\"), "a\\9x\\");
+    }
+
+    #[test]
+    fn a_quota_is_a_ratio_and_absence_is_none() {
+        assert_eq!(v1_quota("150000\n", "100000\n"), Some(1.5));
+        assert_eq!(v1_quota("-1\n", "100000\n"), None);
         assert_eq!(v2_quota("50000 100000\n"), Some(0.5));
         assert_eq!(v2_quota("max 100000\n"), None);
         assert_eq!(v2_quota("nonsense"), None);
+        assert_eq!(v2_quota("1 0"), None);
     }
 }
