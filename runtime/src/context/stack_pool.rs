@@ -3,7 +3,8 @@
 //! A mapping of its own for each stack would cost 10 us and two of the process's 65,530 mappings. So stacks are slots of arenas:
 //! one mapping, reserved but not committed, in which each slot begins with a guard page. The guards are installed with
 //! `MADV_GUARD_INSTALL` (Linux 6.13), which does not split the mapping; where the kernel does not know it, with `mprotect`, which does,
-//! and then the kernel's limit on mappings bounds the number of stacks and [`StackPool::get`] says so.
+//! and then the kernel's limit on mappings bounds the number of stacks and [`StackPool::get`] says so. A slot gets its guard when it is
+//! handed out for the first time, so that an arena costs nothing ahead and a refused guard takes no other stack with it.
 //!
 //! A stack's pages are committed by first use and kept when it is given back.
 
@@ -57,9 +58,17 @@ fn address(a: usize) -> StackPointer {
 /// Where stacks come from. Its mappings are never taken down: a G of a runtime that ended may still be on one.
 pub(crate) struct StackPool {
     slot: usize,
-    free: Mutex<Vec<Stack>>,
+    slots: Mutex<Slots>,
     /// Whether the kernel knows `MADV_GUARD_INSTALL`; assumed until it refuses.
     light_guards: AtomicBool,
+}
+
+/// What a pool has to give.
+struct Slots {
+    /// Stacks that were put back, guarded already. The last is the warmest.
+    free: Vec<Stack>,
+    /// The slots of the newest arena that were never handed out and have no guard yet.
+    fresh: std::ops::Range<usize>,
 }
 
 /// Every arena of the process, for telling a guard's fault from another: (bottom, bytes, bytes of a slot).
@@ -78,7 +87,10 @@ impl StackPool {
             .next_multiple_of(PAGE);
         StackPool {
             slot: usable + GUARD,
-            free: Mutex::new(Vec::new()),
+            slots: Mutex::new(Slots {
+                free: Vec::new(),
+                fresh: 0..0,
+            }),
             light_guards: AtomicBool::new(true),
         }
     }
@@ -88,12 +100,20 @@ impl StackPool {
     /// # Errors
     /// What the kernel said, with what to do about it.
     pub(crate) fn get(&self) -> io::Result<Stack> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.is_empty() {
-            self.carve(&mut free)?;
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stack) = slots.free.pop() {
+            return Ok(stack);
         }
-        free.pop()
-            .ok_or_else(|| io::Error::other("a new arena held no stacks"))
+        if slots.fresh.is_empty() {
+            slots.fresh = self.map_arena()?;
+        }
+        let bottom = slots.fresh.start;
+        self.guard(bottom)?;
+        slots.fresh.start += self.slot;
+        Ok(Stack {
+            bottom,
+            len: self.slot,
+        })
     }
 
     /// Gives a stack back that nothing is on.
@@ -105,16 +125,16 @@ impl StackPool {
         )
     )]
     pub(crate) fn put(&self, stack: Stack) {
-        self.free
+        self.slots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .free
             .push(stack);
     }
 
-    /// Maps an arena and puts its slots on the free list.
-    fn carve(&self, free: &mut Vec<Stack>) -> io::Result<()> {
-        let slots = (ARENA / self.slot).max(1);
-        let len = slots * self.slot;
+    /// Maps an arena, which holds a whole number of slots.
+    fn map_arena(&self) -> io::Result<std::ops::Range<usize>> {
+        let len = (ARENA / self.slot).max(1) * self.slot;
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
         let base = unsafe {
             libc::mmap(
@@ -127,50 +147,46 @@ impl StackPool {
             )
         };
         if base == libc::MAP_FAILED {
-            let e = io::Error::last_os_error();
-            return Err(io::Error::new(
-                e.kind(),
-                format!("cannot map {len} bytes for stacks: {e}"),
-            ));
+            return Err(self.refused(format_args!("cannot map {len} bytes for stacks")));
         }
         // A huge page would commit 2 MiB for the first byte of a stack.
         // SAFETY: the range is the mapping just made.
         unsafe { libc::madvise(base, len, libc::MADV_NOHUGEPAGE) };
         let base = base as usize;
         remember(base, len, self.slot)?;
-        for i in 0..slots {
-            let bottom = base + i * self.slot;
-            self.guard(bottom)?;
-            free.push(Stack {
-                bottom,
-                len: self.slot,
-            });
-        }
-        // The lowest slot first.
-        free.reverse();
-        Ok(())
+        Ok(base..base + len)
     }
 
     fn guard(&self, bottom: usize) -> io::Result<()> {
         let page = bottom as *mut libc::c_void;
+        // Relaxed: a hint; a slot for which it is wrong asks the kernel once more.
         if self.light_guards.load(Ordering::Relaxed) {
             // SAFETY: the page is ours and nothing is in it.
             if unsafe { libc::madvise(page, GUARD, MADV_GUARD_INSTALL) } == 0 {
                 return Ok(());
             }
-            self.light_guards.store(false, Ordering::Relaxed);
+            // Only "unknown advice" is for ever; a refusal for want of memory is not.
+            if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+                self.light_guards.store(false, Ordering::Relaxed);
+            }
         }
         // SAFETY: as above.
         if unsafe { libc::mprotect(page, GUARD, libc::PROT_NONE) } == 0 {
             return Ok(());
         }
+        Err(self.refused(format_args!("cannot guard a stack")))
+    }
+
+    /// The kernel's last refusal, with what to do about it.
+    fn refused(&self, what: std::fmt::Arguments<'_>) -> io::Error {
         let e = io::Error::last_os_error();
-        let advice = "each stack's guard needs a mapping of its own on this kernel (before Linux 6.13): \
-                      raise vm.max_map_count, or have fewer Gs alive at once";
-        Err(io::Error::new(
-            e.kind(),
-            format!("cannot guard a stack: {e}; {advice}"),
-        ))
+        let advice = if self.light_guards.load(Ordering::Relaxed) {
+            "have fewer Gs alive at once, or smaller stacks"
+        } else {
+            "each stack's guard needs a mapping of its own on this kernel (before Linux 6.13): \
+             raise vm.max_map_count, or have fewer Gs alive at once"
+        };
+        io::Error::new(e.kind(), format!("{what}: {e}; {advice}"))
     }
 }
 
@@ -206,4 +222,48 @@ pub(super) fn guarded_stack(address: usize) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn stacks_do_not_overlap_and_come_back() {
+        let pool = StackPool::new(16 << 10);
+        let all: Vec<Stack> = (0..5_000).map(|_| pool.get().expect("memory")).collect();
+        let bottoms: BTreeSet<usize> = all.iter().map(|s| s.bottom).collect();
+        assert_eq!(bottoms.len(), all.len());
+        let gaps = bottoms.iter().zip(bottoms.iter().skip(1));
+        assert!(gaps.into_iter().all(|(a, b)| b - a >= (16 << 10) + GUARD));
+        all.into_iter().for_each(|s| pool.put(s));
+        assert!(bottoms.contains(&pool.get().expect("one that was put back").bottom));
+    }
+
+    #[test]
+    fn a_guard_is_told_from_a_stack_and_from_other_memory() {
+        let stack = StackPool::new(16 << 10).get().expect("memory");
+        assert_eq!(guarded_stack(stack.bottom), Some(16 << 10));
+        assert_eq!(guarded_stack(stack.bottom + GUARD - 1), Some(16 << 10));
+        assert_eq!(guarded_stack(stack.bottom + GUARD), None);
+        assert_eq!(guarded_stack(std::ptr::from_ref(&stack) as usize), None);
+    }
+
+    #[test]
+    fn both_kinds_of_guard_refuse_a_write() {
+        for light in [true, false] {
+            let pool = StackPool::new(16 << 10);
+            pool.light_guards.store(light, Ordering::Relaxed);
+            let stack = pool.get().expect("memory");
+            // The kernel is asked to write into the page: it says EFAULT where the program itself would fault.
+            let into = |address: usize| {
+                // SAFETY: the kernel checks the address, and the stack is this test's own.
+                unsafe { libc::getrandom(address as *mut libc::c_void, 1, 0) }
+            };
+            assert_eq!(into(stack.bottom), -1, "light: {light}");
+            assert_eq!(into(stack.bottom + GUARD), 1, "light: {light}");
+        }
+    }
 }
