@@ -11,8 +11,8 @@ pub(crate) const MAX_MS: usize = 10_000;
 /// The size of a G's stack unless the builder says otherwise.
 pub(crate) const DEFAULT_STACK: usize = 64 << 10;
 
-/// The smallest stack: less does not hold a panic's message.
-pub(crate) const MIN_STACK: usize = 16 << 10;
+/// The smallest stack. A panic that prints its backtrace overflows 16 KiB, which ends the program instead of the G; 24 KiB hold it.
+pub(crate) const MIN_STACK: usize = 32 << 10;
 
 /// Dead Gs that a P keeps before it gives half of them away.
 pub(crate) const FREE_GS_PER_P: usize = 64;

@@ -68,8 +68,11 @@ pub(crate) fn install(describe: Describe) {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = on_fault as *const () as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-                libc::sigaction(signal, &raw const action, previous);
+                // Known before ours is in place: a fault on another thread may come in between.
+                libc::sigaction(signal, std::ptr::null(), previous);
+                // Release pairs with the acquire in `chain`.
                 old.store(previous as usize, Ordering::Release);
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
             }
         }
     });
@@ -115,12 +118,18 @@ fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_
     // SAFETY: a leaked sigaction that `install` filled in, or null; a handler in it has the signature its flags say.
     unsafe {
         match old.as_ref() {
-            Some(old)
-                if old.sa_sigaction > libc::SIG_IGN && old.sa_flags & libc::SA_SIGINFO != 0 =>
-            {
-                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
-                    std::mem::transmute(old.sa_sigaction);
-                handler(signal, info, context);
+            Some(old) if old.sa_sigaction > libc::SIG_IGN => {
+                if old.sa_flags & libc::SA_SIGINFO != 0 {
+                    let handler: extern "C" fn(
+                        libc::c_int,
+                        *mut libc::siginfo_t,
+                        *mut libc::c_void,
+                    ) = std::mem::transmute(old.sa_sigaction);
+                    handler(signal, info, context);
+                } else {
+                    let handler: extern "C" fn(libc::c_int) = std::mem::transmute(old.sa_sigaction);
+                    handler(signal);
+                }
             }
             // The default action: returning to the fault with it in place ends the process as if we had not been there.
             _ => {
