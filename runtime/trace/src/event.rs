@@ -59,6 +59,8 @@ pub struct Field {
     pub name: &'static str,
     /// Its type: an integer, an id, or one of the closed sets of words.
     pub ty: &'static str,
+    /// The words of its values with the integers that stand for them, if its type is a closed set of words.
+    pub words: &'static [(u64, &'static str)],
     /// Where the database keeps it.
     pub column: Column,
     /// What it means, with its unit.
@@ -117,6 +119,7 @@ macro_rules! vocabulary {
                         const FIELDS: &[Field] = &[$(Field {
                             name: stringify!($field),
                             ty: <$ty as Value>::TYPE,
+                            words: <$ty as Value>::WORDS,
                             column: Column::$col,
                             doc: concat!($($fdoc),*),
                         }),*];

@@ -7,6 +7,8 @@ use crate::ids::{GId, MId, ObjectId, PId, SiteId, SpanId, StringId};
 pub trait Value: Copy {
     /// Its name in the generated documentation.
     const TYPE: &'static str;
+    /// Its words with their integers, if it is a closed set of them.
+    const WORDS: &'static [(u64, &'static str)] = &[];
     /// The integer that goes on the wire and into the database column.
     fn to_raw(self) -> u64;
     /// The value of a wire integer; `None` when no value has it.
@@ -154,6 +156,7 @@ macro_rules! words {
 
         impl $crate::value::Value for $name {
             const TYPE: &'static str = stringify!($name);
+            const WORDS: &'static [(u64, &'static str)] = &[$(($n, $word)),*];
             fn to_raw(self) -> u64 {
                 self as u64
             }

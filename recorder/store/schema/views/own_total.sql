@@ -1,0 +1,5 @@
+-- The runtime's own counters of a process, all Ms together.
+CREATE VIEW own_total AS
+SELECT run, process, name, sum(value) AS value
+FROM own_counter
+GROUP BY run, process, name;

@@ -1,0 +1,5 @@
+-- How many Gs each place in the source spawned.
+CREATE VIEW spawn_site AS
+SELECT g.run, g.process, g.site, site.file || ':' || site.line AS place, count(*) AS gs, count(g.exit_ts) AS ended
+FROM g LEFT JOIN site USING (run, process, site)
+GROUP BY g.run, g.process, g.site;
