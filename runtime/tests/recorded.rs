@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use gmp_runtime::{Builder, Tally, channel, go, set_procs, syscall, time, yield_now};
 use gmp_trace::event::{Event, Kind};
+use gmp_trace::order::{Ordered, Orderer, Step};
 use gmp_trace::spool::reader::{ProcessSpool, Recorded};
 use gmp_trace::tally::Equals;
 use gmp_trace::version::ENV_SPOOL;
@@ -155,6 +156,37 @@ fn each_gs_moves_are_numbered_without_a_gap() {
         global.iter().copied().eq(1..=global.len() as u64),
         "operations on the global queue"
     );
+}
+
+/// All events of the process in their order; panics on a stream that stops in between.
+fn ordered(spool: &ProcessSpool, lossy: bool) -> Vec<Ordered> {
+    let mut orderer = Orderer::new(lossy);
+    for (writer, m) in spool.writers() {
+        orderer.add(
+            writer,
+            m,
+            spool.stream(writer).map(|r| r.expect("whole records")),
+        );
+    }
+    std::iter::from_fn(|| match orderer.next() {
+        Step::Event(event) => Some(event),
+        Step::Pending | Step::End => None,
+    })
+    .collect()
+}
+
+#[test]
+fn a_recording_has_a_legal_order() {
+    if is_part("mixture") {
+        return mixture();
+    }
+    let (dir, status, stderr) = record("a_recording_has_a_legal_order", "mixture");
+    assert!(status.success(), "{stderr}");
+    let spool = spool(dir.path());
+    let ordered = ordered(&spool, false);
+    assert_eq!(ordered.len(), events(&spool).len());
+    let noted: Vec<_> = ordered.iter().filter(|o| o.note.is_some()).collect();
+    assert!(noted.is_empty(), "{:#?}", &noted[..noted.len().min(5)]);
 }
 
 #[test]

@@ -8,13 +8,17 @@
 //! - [`clock`]: what ticks, and how ticks become nanoseconds;
 //! - [`codec`]: one event as bytes;
 //! - [`spool`]: the files that carry the bytes from the writers to the reader;
+//! - [`order`]: the streams of all writers as one legal history;
+//! - [`text`]: one event as a line;
 //! - [`version`]: the format's version and the names of the handshake.
 
 pub mod clock;
 pub mod codec;
 pub mod event;
 pub mod ids;
+pub mod order;
 pub mod spool;
 pub mod tally;
+pub mod text;
 mod value;
 pub mod version;

@@ -1,0 +1,299 @@
+//! Properties of the order: a legal history survives any skew of the clocks.
+//!
+//! What concrete traces become is in `tests/traces`.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::{GKind, MKind, ParkReason, Placed, Rule, Source as From, Via};
+use crate::ids::{ObjectId, SiteId};
+
+/// A small machine of two Ms that runs a random program and keeps the true history.
+#[derive(Default)]
+struct Machine {
+    history: Vec<(usize, Event)>,
+    ring: [std::collections::VecDeque<(GId, u64)>; 2],
+    head: [u32; 2],
+    running: [Option<(GId, u64)>; 2],
+    waiting: Vec<(GId, u64)>,
+    global: std::collections::VecDeque<(GId, u64)>,
+    gq: u64,
+    next: u64,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let mut machine = Machine::default();
+        machine.say(0, Event::Procs { procs: 2 });
+        for m in 0..2 {
+            machine.say(
+                m,
+                Event::MStart {
+                    tid: 1,
+                    kind: MKind::Worker,
+                },
+            );
+            machine.say(
+                m,
+                Event::PStart {
+                    p: PId(m as u32),
+                    seq: 1,
+                },
+            );
+        }
+        machine
+    }
+
+    fn say(&mut self, m: usize, event: Event) {
+        self.history.push((m, event));
+    }
+
+    fn start(&mut self, m: usize, (g, seq): (GId, u64), source: From, pos: u32) {
+        self.running[m] = Some((g, seq + 1));
+        self.say(
+            m,
+            Event::Start {
+                g,
+                seq: seq + 1,
+                source,
+                rule: Rule::Order,
+                pos,
+            },
+        );
+    }
+
+    fn step(&mut self, m: usize, choice: u8) {
+        match (self.running[m], choice) {
+            (None, 0..=3) if !self.ring[m].is_empty() => {
+                let g = self.ring[m].pop_front().expect("not empty");
+                self.head[m] += 1;
+                self.start(m, g, From::Local, self.head[m] - 1);
+            }
+            (None, 4..=5) if self.ring[1 - m].len() > 1 => {
+                let victim = 1 - m;
+                let n = self.ring[victim].len() / 2;
+                let taken: Vec<_> = self.ring[victim].drain(..n).collect();
+                self.head[victim] += n as u32;
+                let event = Event::Steal {
+                    victim: PId(victim as u32),
+                    g: taken[0].0,
+                    n: n as u32,
+                    pos: self.head[victim] - n as u32,
+                    victim_len: 2 * n as u32,
+                    thief_len: 0,
+                    passes: 1,
+                    tried: 1,
+                    from: crate::event::StealFrom::Ring,
+                };
+                self.say(m, event);
+                self.ring[m].extend(&taken[..n - 1]);
+                self.start(m, taken[n - 1], From::Stolen, 0);
+            }
+            (None, 6..=7) => {
+                if let Some(g) = self.global.pop_front() {
+                    self.gq += 1;
+                    let event = Event::GlobalGrab {
+                        g: g.0,
+                        n: 1,
+                        gq: self.gq,
+                        len: self.global.len() as u32 + 1,
+                    };
+                    self.say(m, event);
+                    self.start(m, g, From::Global, 0);
+                }
+            }
+            (Some(g), 0) => {
+                self.say(
+                    m,
+                    Event::Park {
+                        reason: ParkReason::ChanRecv,
+                        object: ObjectId(1),
+                    },
+                );
+                self.waiting.push(g);
+                self.running[m] = None;
+            }
+            (Some(g), 1) => {
+                self.gq += 1;
+                self.say(
+                    m,
+                    Event::Yield {
+                        placed: Placed::Global,
+                        gq: self.gq,
+                    },
+                );
+                self.global.push_back(g);
+                self.running[m] = None;
+            }
+            (Some(_), 2) => {
+                self.say(m, Event::Exit { panicked: false });
+                self.running[m] = None;
+            }
+            (Some(_), 3..=4) => {
+                if let Some((g, seq)) = self.waiting.pop() {
+                    self.ring[m].push_back((g, seq + 1));
+                    let event = Event::Ready {
+                        g,
+                        seq: seq + 1,
+                        via: Via::G,
+                        placed: Placed::Local,
+                        kicked: GId::NONE,
+                        gq: 0,
+                    };
+                    self.say(m, event);
+                }
+            }
+            (running, _) => {
+                self.next += 1;
+                let g = GId(self.next);
+                let local = running.is_some();
+                self.gq += u64::from(!local);
+                let event = Event::Spawn {
+                    g,
+                    kind: GKind::Stackful,
+                    site: SiteId(1),
+                    placed: if local { Placed::Local } else { Placed::Global },
+                    kicked: GId::NONE,
+                    gq: if local { 0 } else { self.gq },
+                };
+                self.say(m, event);
+                if local {
+                    self.ring[m].push_back((g, 0));
+                } else {
+                    self.global.push_back((g, 0));
+                }
+            }
+        }
+    }
+}
+
+/// The streams of both Ms; `time` gives each event of the history its ticks.
+fn streams(history: &[(usize, Event)], time: impl Fn(usize, usize) -> u64) -> [Vec<Recorded>; 2] {
+    let mut out = [Vec::new(), Vec::new()];
+    for (i, (m, event)) in history.iter().enumerate() {
+        let stream: &mut Vec<Recorded> = &mut out[*m];
+        let before = stream.last().map_or(0, |r| r.ticks);
+        stream.push(Recorded {
+            ticks: time(i, *m).max(before),
+            m_seq: stream.len() as u64,
+            event: *event,
+        });
+    }
+    out
+}
+
+fn order(streams: [Vec<Recorded>; 2]) -> Vec<Ordered> {
+    let mut orderer = Orderer::new(false);
+    for (m, stream) in streams.into_iter().enumerate() {
+        orderer.add(WriterId(m as u32), MId(m as u32), stream.into_iter());
+    }
+    let mut out = Vec::new();
+    loop {
+        match orderer.next() {
+            Step::Event(event) => out.push(event),
+            Step::Pending => unreachable!("whole streams"),
+            Step::End => return out,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_skew_of_the_clocks_gives_a_legal_history(
+        steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..400),
+        skew in 0..5_000_u64,
+        jitter in prop::collection::vec(0..300_u64, 400),
+    ) {
+        let mut machine = Machine::new();
+        steps.iter().for_each(|(m, choice)| machine.step(*m, *choice));
+        let history = machine.history;
+        let time = |i: usize, m: usize| 10 * i as u64 + m as u64 * skew + jitter[i % jitter.len()];
+        let ordered = order(streams(&history, time));
+        prop_assert_eq!(ordered.len(), history.len());
+        prop_assert!(ordered.iter().all(|o| o.note.is_none()));
+        // Legal again by the same rules, with true clocks this time: the order found is taken as the time.
+        let again: Vec<_> = ordered.iter().map(|o| (o.m.0 as usize, o.event)).collect();
+        let replayed = order(streams(&again, |i, _| i as u64));
+        let events = |os: &[Ordered]| os.iter().map(|o| (o.m, o.event, o.p, o.g, o.by)).collect::<Vec<_>>();
+        prop_assert_eq!(events(&replayed), events(&ordered));
+    }
+
+    #[test]
+    fn true_clocks_give_the_true_history(steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..400)) {
+        let mut machine = Machine::new();
+        steps.iter().for_each(|(m, choice)| machine.step(*m, *choice));
+        let ordered = order(streams(&machine.history, |i, _| i as u64));
+        let got: Vec<_> = ordered.iter().map(|o| (o.m.0 as usize, o.event)).collect();
+        prop_assert_eq!(got, machine.history);
+    }
+
+    #[test]
+    fn gaps_and_cuts_are_counted_and_everything_else_comes_out(
+        steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..300),
+        cut in prop::collection::vec((0..2_usize, 0..200_usize, 1..40_usize), 1..4),
+    ) {
+        let mut machine = Machine::new();
+        steps.iter().for_each(|(m, choice)| machine.step(*m, *choice));
+        let mut streams = streams(&machine.history, |i, _| i as u64);
+        for (m, from, n) in cut {
+            let len = streams[m].len();
+            streams[m].drain(from.min(len)..(from + n).min(len));
+        }
+        let lost: u64 = streams.iter().map(|s| s.last().map_or(0, |r| r.m_seq + 1) - s.len() as u64).sum();
+        let n = streams.iter().map(Vec::len).sum::<usize>();
+        let ordered = {
+            let mut orderer = Orderer::new(true);
+            for (m, stream) in streams.into_iter().enumerate() {
+                orderer.add(WriterId(m as u32), MId(m as u32), stream.into_iter());
+            }
+            std::iter::from_fn(|| match orderer.next() {
+                Step::Event(event) => Some(event),
+                Step::Pending | Step::End => None,
+            }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(ordered.len(), n);
+        prop_assert_eq!(ordered.iter().map(|o| o.lost_before).sum::<u64>(), lost);
+        prop_assert!(ordered.iter().all(|o| o.note != Some(Note::Unordered)));
+    }
+}
+
+#[test]
+fn a_stream_that_is_behind_holds_up_what_it_may_still_precede() {
+    struct Live(std::rc::Rc<std::cell::RefCell<Vec<Next>>>);
+    impl Source for Live {
+        fn next(&mut self) -> Next {
+            let mut script = self.0.borrow_mut();
+            if script.len() > 1 {
+                script.remove(0)
+            } else {
+                script[0]
+            }
+        }
+    }
+    let at = |ticks, m_seq| {
+        Next::Event(Recorded {
+            ticks,
+            m_seq,
+            event: Event::MPark {},
+        })
+    };
+    let script = |steps: Vec<Next>| std::rc::Rc::new(std::cell::RefCell::new(steps));
+    let slow = script(vec![Next::Later { progress: 50 }]);
+    let mut orderer = Orderer::new(false);
+    orderer.add(
+        WriterId(0),
+        MId(0),
+        Live(script(vec![at(40, 0), at(60, 1), Next::End])),
+    );
+    orderer.add(WriterId(1), MId(1), Live(slow.clone()));
+    let ticks = |step| match step {
+        Step::Event(o) => Some(o.ticks),
+        _ => None,
+    };
+    assert_eq!(ticks(orderer.next()), Some(40));
+    assert_eq!(orderer.next(), Step::Pending);
+    *slow.borrow_mut() = vec![at(55, 0), Next::End];
+    assert_eq!(ticks(orderer.next()), Some(55));
+    assert_eq!(ticks(orderer.next()), Some(60));
+    assert_eq!(orderer.next(), Step::End);
+}
