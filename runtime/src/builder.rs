@@ -187,6 +187,9 @@ fn spool(procs: u32, policy: &Policy, stack_bytes: usize) -> Option<Arc<Spool>> 
         "runtime",
         concat!("gmp-runtime ", env!("CARGO_PKG_VERSION")),
     );
+    if let Ok(executable) = std::env::current_exe() {
+        spool.info("executable", &executable.to_string_lossy());
+    }
     spool.info("procs", &procs.to_string());
     spool.info("policy", &policy.to_string());
     spool.info("stack_bytes", &stack_bytes.to_string());

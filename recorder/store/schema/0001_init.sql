@@ -273,7 +273,7 @@ CREATE TABLE span (
 CREATE TABLE lost (
   run INTEGER NOT NULL,     -- the run
   process INTEGER NOT NULL, -- the process
-  m INTEGER NOT NULL,       -- the M whose events are missing
+  m INTEGER,                -- the M whose events are missing; NULL when that is not known
   before_m_seq INTEGER,     -- number of the first event after the gap; NULL when none came
   n INTEGER,                -- how many are missing; NULL when that is not known
   why TEXT NOT NULL         -- what made them go missing

@@ -175,7 +175,7 @@ record! {
 
 record! {
     /// A gap in a writer's stream.
-    Lost in "lost" { run: u32, process: u32, m: u32, before_m_seq: Option<i64>, n: Option<i64>, why: String, }
+    Lost in "lost" { run: u32, process: u32, m: Option<u32>, before_m_seq: Option<i64>, n: Option<i64>, why: String, }
 }
 
 record! {

@@ -14,3 +14,9 @@ pub const ENV_SPOOL_LIMIT: &str = "GMP_SPOOL_LIMIT";
 pub const ENV_PROCS: &str = "GMP_PROCS";
 /// The policy; wins over the program's own.
 pub const ENV_POLICY: &str = "GMP_POLICY";
+/// What a writer does when there is no more room: `block` while the recorder lives, or `drop`.
+pub const ENV_SPOOL_FULL: &str = "GMP_SPOOL_FULL";
+/// Which perf counters to read: `auto`, `none`, or a comma list of names.
+pub const ENV_COUNTERS: &str = "GMP_COUNTERS";
+/// When to read them: `auto` for a random sample of run intervals, `switch` for every switch.
+pub const ENV_COUNTERS_EVERY: &str = "GMP_COUNTERS_EVERY";

@@ -15,6 +15,7 @@
 //! A segment's blocks are allocated before any chunk of it is handed out; a full disk is found there and makes events lost, which
 //! are counted, never faults.
 
+pub mod control;
 pub mod layout;
 mod map;
 pub mod reader;

@@ -1,0 +1,180 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  gmp-record ./workload                      record into trace.db
+  gmp-record -o p4.db --procs 4 -- ./workload --size 100
+  gmp-record --policy steal=one --tag host=lab7 ./workload
+  gmp-record --policy help                   what a policy can vary
+  gmp-record --recover -o trace.db           finish what a killed gmp-record left
+
+Exit codes:
+  of the program; 128 + n when signal n killed it; 125 recording failed or bad usage;
+  126 the program cannot be run; 127 it was not found";
+
+/// Runs a program of the GMP runtime and keeps everything it did in one SQLite file.
+#[derive(Debug, Parser)]
+#[command(name = "gmp-record", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Args {
+    /// The database; one that exists gains a run
+    #[arg(short, long, value_name = "FILE", default_value = "trace.db")]
+    pub output: PathBuf,
+
+    /// Replace FILE if it is something else than a trace database
+    #[arg(long)]
+    pub force: bool,
+
+    /// A name for the run
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+
+    /// A fact about the run, to group by later; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    pub tag: Vec<(String, String)>,
+
+    /// The number of Ps; wins over the program's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub procs: Option<u32>,
+
+    /// The scheduler's decisions, for example steal=one,runnext=off; `help` lists them
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
+
+    /// Perf counters to read: auto, none, or a comma list of names
+    #[arg(long, value_name = "auto|none|LIST", default_value = "auto")]
+    pub counters: String,
+
+    /// Read the counters around a random sample of run intervals, or at every switch
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub counters_every: Every,
+
+    /// Where the events lie until they are in the database [default: memory, or beside FILE]
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+
+    /// The most that the spool may take, for example 2GiB; what does not fit is lost and counted
+    /// [default: half of the free space]
+    #[arg(long, value_name = "SIZE")]
+    pub spool_limit: Option<bytesize::ByteSize>,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Print a summary as one JSON line, the last of standard output
+    #[arg(long)]
+    pub json: bool,
+
+    /// Finish the recordings that a killed gmp-record left in FILE
+    #[arg(long, conflicts_with_all = ["program", "label", "procs", "policy"])]
+    pub recover: bool,
+
+    /// Print shell completions or the man page
+    #[arg(long, value_name = "WHAT", hide = true)]
+    pub generate: Option<Generate>,
+
+    /// The program and its arguments
+    #[arg(
+        value_name = "PROGRAM",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present_any = ["recover", "generate", "policy"]
+    )]
+    pub program: Vec<OsString>,
+}
+
+/// When counters are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Every {
+    /// A random sample, so that the run is slowed by at most 3 %
+    Auto,
+    /// Every switch: exact, and slow where a reading costs a system call
+    Switch,
+}
+
+/// What can be generated from the command line's definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "names of shells")]
+pub enum Generate {
+    Bash,
+    Zsh,
+    Fish,
+    Man,
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE".into()),
+    }
+}
+
+/// Prints completions or the man page.
+pub fn generate(what: Generate) -> anyhow::Result<()> {
+    use clap_complete::Shell;
+    let mut command = Args::command();
+    let out = &mut std::io::stdout();
+    let shell = match what {
+        Generate::Bash => Shell::Bash,
+        Generate::Zsh => Shell::Zsh,
+        Generate::Fish => Shell::Fish,
+        Generate::Man => {
+            return clap_mangen::Man::new(command)
+                .render(out)
+                .context("cannot write the man page");
+        }
+    };
+    clap_complete::generate(shell, &mut command, "gmp-record", out);
+    Ok(())
+}
+
+/// What a policy can vary, one knob a line.
+pub fn policy_help() -> String {
+    let default = gmp_policy::Policy::default();
+    let mut out = String::from(
+        "A policy is a comma list of NAME=VALUE; what it does not name is as in Go.\n\n",
+    );
+    for knob in gmp_policy::KNOBS {
+        let _ = writeln!(
+            out,
+            "  {:<18}{} (default {}; {})",
+            knob.name,
+            knob.doc,
+            (knob.get)(&default),
+            knob.takes
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_program_is_the_programs() {
+        let args = Args::try_parse_from(["gmp-record", "-o", "x.db", "./prog", "-o", "--json"])
+            .expect("a command");
+        assert_eq!(args.output, PathBuf::from("x.db"));
+        assert!(!args.json);
+        assert_eq!(args.program, ["./prog", "-o", "--json"]);
+    }
+
+    #[test]
+    fn every_knob_is_in_the_help() {
+        let help = policy_help();
+        assert!(gmp_policy::KNOBS.iter().all(|k| help.contains(k.name)));
+    }
+}

@@ -1,0 +1,58 @@
+//! `gmp-record [OPTIONS] [--] PROGRAM [ARGS…]`: runs a program and keeps all that its runtime did in one SQLite file.
+//!
+//! The way of a recording: [`cli`] says what is wanted; [`place`] chooses where the spool goes; [`child`] runs the program and passes
+//! signals; [`ingest`] reads the spool in causal order into the database; [`record`] ties them together and [`summary`] tells what came
+//! of it. [`recover`] does the second half after a recorder that died. Whatever happens, what was recorded stays in the spool until it
+//! is in the database.
+
+mod child;
+mod cli;
+mod clocks;
+mod ingest;
+mod live;
+mod machine;
+mod place;
+mod record;
+mod recover;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Something went wrong with the recording itself.
+const FAILED: u8 = 125;
+
+fn main() -> ExitCode {
+    let args = match cli::Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let code = if e.use_stderr() { FAILED } else { 0 };
+            // A closed pipe is no reason to say more.
+            let _ = e.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("gmp-record: {e:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(args: &cli::Args) -> anyhow::Result<u8> {
+    if let Some(what) = args.generate {
+        cli::generate(what)?;
+        return Ok(0);
+    }
+    if args.policy.as_deref() == Some("help") {
+        print!("{}", cli::policy_help());
+        return Ok(0);
+    }
+    if args.recover {
+        return recover::recover(args);
+    }
+    record::record(args)
+}

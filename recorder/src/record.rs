@@ -1,0 +1,343 @@
+//! A recording from end to end.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use gmp_store::Store;
+use gmp_store::entity::{IngestCursor, RunMetric, RunParam};
+use gmp_store::run::Run;
+use gmp_store::rusqlite::types::Value;
+use gmp_store::store::{self, Found};
+use gmp_trace::clock::Snapshot;
+use gmp_trace::event::Event;
+use gmp_trace::ids::MId;
+use gmp_trace::spool::control;
+use gmp_trace::spool::writer::{Spool, SpoolOptions};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::child::{self, Interrupts};
+use crate::cli::Args;
+use crate::live::{self, Watch};
+use crate::machine::{self, Machine};
+use crate::place::{self, Place};
+use crate::{FAILED, ingest, summary};
+
+/// Records what the command line asks for; the exit code.
+pub fn record(args: &Args) -> anyhow::Result<u8> {
+    check_policy(args)?;
+    let existed = prepare_output(args)?;
+    let store = Store::create_or_open(&args.output)?;
+    let place = match place::choose(
+        &args.output,
+        args.spool.as_deref(),
+        args.spool_limit.map(|s| s.as_u64()),
+    ) {
+        Ok(place) => place,
+        Err(e) => {
+            forget(store, None, existed, args)?;
+            return Err(e);
+        }
+    };
+    let machine = machine::look();
+    let cost = event_cost_ns(&place)?;
+    let first = Snapshot::take();
+    let mut run = begin(&store, args, &place, &machine, &first, cost)?;
+    let mut child = match child::start(args, &place) {
+        Ok(child) => child,
+        Err(not_started) => {
+            let (child::NotStarted::NotFound(text) | child::NotStarted::NotRunnable(text)) =
+                &not_started;
+            eprintln!("gmp-record: {text}");
+            remove_spool(&place.dir);
+            forget(store, Some(run.run), existed, args)?;
+            return Ok(not_started.code());
+        }
+    };
+    let interrupts = child::pass_signals(&child)?;
+    let program = Path::new(&args.program[0]).to_owned();
+    let watch = Watch::start(place.dir.clone(), first, program.clone())?;
+    let status = child.wait().context("cannot wait for the program")?;
+    wait_for_descendants(&place.dir, &interrupts)?;
+    let last = Snapshot::take();
+    let clocks = watch.finish();
+    let code = child::exit_code(status);
+    run.exit_code = status.code();
+    run.signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    run.duration_ns = Some(last.monotonic_ns as i64 - run.started_monotonic_ns);
+    run.status = match (status.code(), run.signal) {
+        (Some(0), _) => "ok",
+        (_, Some(_)) => "cut",
+        _ => "failed",
+    }
+    .into();
+    let processes = place::processes(&place.dir)?;
+    if processes.is_empty() {
+        eprintln!(
+            "gmp-record: nothing was recorded, because no GMP runtime started: {}",
+            live::advice(&program)
+        );
+        remove_spool(&place.dir);
+        forget(store, Some(run.run), existed, args)?;
+        return Ok(FAILED);
+    }
+    finish(args, &store, &mut run, &place.dir, &clocks, &machine)?;
+    Ok(code)
+}
+
+/// The second half of a recording: the spool into the database. Shared with `--recover`.
+pub fn finish(
+    args: &Args,
+    store: &Store,
+    run: &mut Run,
+    dir: &Path,
+    clocks: &[Snapshot],
+    machine: &Machine,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    run.spool_bytes = Some(size_of(dir) as i64);
+    let bar = progress(args);
+    ingest::ingest(store, run, dir, clocks, machine, &bar).with_context(|| {
+        format!(
+            "the recording is safe in {}; when the cause is gone, `gmp-record --recover -o {}` finishes it",
+            dir.display(),
+            args.output.display()
+        )
+    })?;
+    bar.finish_and_clear();
+    describe(store, run, args)?;
+    remove_spool(dir);
+    summary::print(args, run, began.elapsed());
+    Ok(())
+}
+
+/// Refuses a policy that the program would refuse later.
+fn check_policy(args: &Args) -> anyhow::Result<()> {
+    if let Some(policy) = &args.policy {
+        policy.parse::<gmp_policy::Policy>().map_err(|e| {
+            anyhow::anyhow!("--policy {policy}: {e}; `--policy help` lists the knobs")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the output is a trace database already; anything else goes away only with `--force`.
+fn prepare_output(args: &Args) -> anyhow::Result<bool> {
+    match store::look(&args.output) {
+        Ok(found) => Ok(found == Found::Trace),
+        Err(gmp_store::StoreError::NotOurs { path }) if path.is_file() => {
+            if !args.force {
+                anyhow::bail!(
+                    "{} exists and is no trace database; choose another -o, or --force to replace it",
+                    path.display()
+                );
+            }
+            std::fs::remove_file(&path)
+                .with_context(|| format!("cannot replace {}", path.display()))?;
+            Ok(false)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Writes the run's row, so that the database knows of the recording from its first moment.
+fn begin(
+    store: &Store,
+    args: &Args,
+    place: &Place,
+    machine: &Machine,
+    first: &Snapshot,
+    cost: Option<f64>,
+) -> anyhow::Result<Run> {
+    let words: Vec<String> = args
+        .program
+        .iter()
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
+    let command =
+        shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
+    store.transaction(|| -> anyhow::Result<Run> {
+        let run = Run {
+            run: Run::next(store)?,
+            label: args.label.clone(),
+            command,
+            argv: serde_json::json!(words).to_string(),
+            cwd: std::env::current_dir()
+                .ok()
+                .map(|d| d.to_string_lossy().into_owned()),
+            status: "recording".into(),
+            started_realtime_ns: first.realtime_ns as i64,
+            started_boottime_ns: first.boottime_ns as i64,
+            started_monotonic_ns: first.monotonic_ns as i64,
+            host: machine.host.clone(),
+            boot_id: machine.boot_id.clone(),
+            kernel: machine.kernel.clone(),
+            cpu_model: machine.cpu_model.clone(),
+            cpus: machine.cpus,
+            cpu_list: machine.cpu_list.clone(),
+            smt: machine.smt.clone(),
+            event_cost_ns: cost,
+            ingest: "running".into(),
+            recorder_version: Some(env!("CARGO_PKG_VERSION").into()),
+            ..Run::default()
+        };
+        run.insert(store)?;
+        IngestCursor {
+            run: run.run,
+            spool: place.dir.to_string_lossy().into_owned(),
+            process: None,
+            events: 0,
+        }
+        .insert(store)?;
+        for (key, value) in &args.tag {
+            param(store, run.run, &format!("tag.{key}"), value)?;
+        }
+        Ok(run)
+    })
+}
+
+/// Names what the run was and what came of it, for grouping.
+fn describe(store: &Store, run: &Run, args: &Args) -> anyhow::Result<()> {
+    store.transaction(|| -> anyhow::Result<()> {
+        if let Some(procs) = run.procs {
+            param(store, run.run, "procs", &procs.to_string())?;
+        }
+        let policy: Option<gmp_policy::Policy> = run.policy.as_deref().and_then(|p| p.parse().ok());
+        if let Some(policy) = policy {
+            for knob in gmp_policy::KNOBS {
+                let value = (knob.get)(&policy);
+                param(store, run.run, &format!("policy.{}", knob.name), &value)?;
+            }
+        }
+        for (key, value) in &args.tag {
+            param(store, run.run, &format!("tag.{key}"), value)?;
+        }
+        for (name, value, unit) in [
+            ("duration", run.duration_ns.map(|d| d as f64 / 1e9), "s"),
+            ("events", Some(run.events as f64), "events"),
+        ] {
+            RunMetric {
+                run: run.run,
+                name: name.into(),
+                value,
+                unit: Some(unit.into()),
+            }
+            .insert(store)?;
+        }
+        Ok(())
+    })
+}
+
+fn param(store: &Store, run: u32, name: &str, value: &str) -> anyhow::Result<()> {
+    let unit = (name == "procs").then(|| "Ps".to_owned());
+    Ok(RunParam {
+        run,
+        name: name.to_owned(),
+        value: Value::Text(value.to_owned()),
+        unit,
+    }
+    .insert(store)?)
+}
+
+/// Takes back what `begin` wrote, and the file if it was made for this run.
+fn forget(store: Store, run: Option<u32>, existed: bool, args: &Args) -> anyhow::Result<()> {
+    if existed {
+        for table in ["run", "run_param", "ingest_cursor"] {
+            store
+                .db()
+                .execute(&format!("DELETE FROM {table} WHERE run = ?"), [run])
+                .with_context(|| {
+                    format!("cannot take the run back from {}", args.output.display())
+                })?;
+        }
+        return Ok(());
+    }
+    drop(store);
+    std::fs::remove_file(&args.output)
+        .with_context(|| format!("cannot remove {}", args.output.display()))
+}
+
+/// Waits until the processes that the program left behind have ended too: they may still write. A second interrupt ends the wait.
+fn wait_for_descendants(dir: &Path, interrupts: &Interrupts) -> anyhow::Result<()> {
+    let before = interrupts.count();
+    let mut told = false;
+    loop {
+        let living: Vec<u32> = place::processes(dir)?
+            .iter()
+            .filter_map(|path| control::living_writer(path))
+            .collect();
+        if living.is_empty() || interrupts.count() > before {
+            return Ok(());
+        }
+        if !told {
+            eprintln!(
+                "gmp-record: the program has ended; waiting for its processes {living:?} (Ctrl-C: do not wait)"
+            );
+            told = true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What writing one event costs here: the median of a few rounds into a scratch spool beside the real one.
+fn event_cost_ns(place: &Place) -> anyhow::Result<Option<f64>> {
+    const ROUND: u64 = 20_000;
+    let scratch = place.dir.join("scratch");
+    std::fs::create_dir(&scratch).context("cannot write to the spool")?;
+    let Ok(spool) = Spool::create(&scratch, &SpoolOptions { limit: 16 << 20 }) else {
+        return Ok(None);
+    };
+    let mut writer = spool.writer(MId(0), 0, gmp_trace::event::MKind::Foreign, "event cost");
+    let mut rounds: Vec<f64> = (0..9)
+        .map(|_| {
+            let began = Instant::now();
+            for _ in 0..ROUND {
+                writer.emit(gmp_trace::clock::now_ticks(), Event::SpinStart {});
+            }
+            began.elapsed().as_nanos() as f64 / ROUND as f64
+        })
+        .collect();
+    drop(writer);
+    spool.finish();
+    rounds.sort_by(f64::total_cmp);
+    // It holds nothing that anybody wants.
+    let _ = std::fs::remove_dir_all(&scratch);
+    Ok(Some(rounds[rounds.len() / 2]))
+}
+
+fn progress(args: &Args) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if args.quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style =
+        ProgressStyle::with_template("{spinner} {human_pos} events into the database ({per_sec})");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn size_of(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size_of(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// What is left after everything is in the database. If it cannot be removed that is worth a word, and no more.
+pub fn remove_spool(dir: &Path) {
+    if let Err(e) = std::fs::remove_dir_all(dir) {
+        eprintln!(
+            "gmp-record: warning: cannot remove the spool {}: {e}",
+            dir.display()
+        );
+    }
+}

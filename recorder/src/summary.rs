@@ -1,0 +1,73 @@
+//! What a recording came to, for a person on standard error, or as JSON.
+
+use std::time::Duration;
+
+use gmp_store::run::Run;
+
+use crate::cli::Args;
+
+/// Prints the summary that the command line asks for.
+pub fn print(args: &Args, run: &Run, ingest: Duration) {
+    if args.json {
+        println!("{}", json(args, run, ingest));
+    }
+    if args.quiet {
+        return;
+    }
+    let mut text = format!(
+        "gmp-record: run {} in {}: {} events in {:.3} s",
+        run.run,
+        args.output.display(),
+        run.events,
+        run.duration_ns.unwrap_or(0) as f64 / 1e9
+    );
+    if run.duration_ns.is_none() {
+        text = format!(
+            "gmp-record: run {} in {}: {} events, recovered",
+            run.run,
+            args.output.display(),
+            run.events
+        );
+    }
+    eprintln!("{text}; into the database in {:.2} s", ingest.as_secs_f64());
+    if run.status == "cut" {
+        eprintln!("gmp-record: the program was cut off; its last events may be missing");
+    }
+    for (n, what) in [
+        (
+            run.lost,
+            "events were lost because the spool was full; --spool-limit gives it more room",
+        ),
+        (
+            run.unordered,
+            "events contradict the others; `gmp-analyze --report check` names them",
+        ),
+    ] {
+        if n > 0 {
+            eprintln!("gmp-record: warning: {n} {what}");
+        }
+    }
+    eprintln!(
+        "gmp-record: gmp-analyze {} says what happened",
+        args.output.display()
+    );
+}
+
+fn json(args: &Args, run: &Run, ingest: Duration) -> serde_json::Value {
+    serde_json::json!({
+        "output": args.output,
+        "run": run.run,
+        "status": run.status,
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "duration_s": run.duration_ns.map(|d| d as f64 / 1e9),
+        "ingest_s": ingest.as_secs_f64(),
+        "events": run.events,
+        "lost": run.lost,
+        "unordered": run.unordered,
+        "resynced": run.resynced,
+        "spool_bytes": run.spool_bytes,
+        "procs": run.procs,
+        "policy": run.policy,
+    })
+}
