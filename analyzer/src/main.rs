@@ -1,0 +1,36 @@
+//! The program `gmp-analyze`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gmp_analyzer::{cli, report};
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    let profile = args.profile.as_ref().map(|path| {
+        use tracing_subscriber::layer::SubscriberExt;
+        use tracing_subscriber::util::SubscriberInitExt;
+        let (layer, guard) = tracing_chrome::ChromeLayerBuilder::new().file(path).build();
+        tracing_subscriber::registry().with(layer).init();
+        guard
+    });
+    let result = report::run(&args);
+    drop(profile);
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("gmp-analyze: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether whoever read our output (`head`, a pager) has seen enough.
+fn is_closed_pipe(e: &anyhow::Error) -> bool {
+    e.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,204 @@
+//! The interval model: what each G, P and M was doing, from when to when.
+//!
+//! [`Model`] makes one pass over the events of a process, in their causal order, and hands what it derives to a [`Sink`]: intervals when
+//! they end, wake-ups when the G starts, lengths of queues when they change, and everything that contradicts the rules of the scheduler.
+//! Every report is a sink; none derives states of its own.
+//!
+//! # Time
+//! Events keep the time their thread gave them. Two threads' clocks may disagree by a little, so that an interval would end before it
+//! began: its end is then its beginning, and [`Model::clamped`] counts how often and by how much. So the intervals of a subject always
+//! tile its life: each begins where the one before ended.
+//!
+//! # What is missing
+//! In a trace with losses, or of a killed process, a state that does not fit is adopted; in a whole one it is a [`Violation`].
+
+mod g;
+mod interval;
+mod m;
+mod p;
+mod queues;
+
+use gmp_store::EventRow;
+use gmp_trace::event::Event;
+use gmp_trace::ids::GId;
+
+pub use interval::{
+    Cause, GInterval, GState, MInterval, MState, PInterval, PState, Queue, Violation, Wakeup,
+};
+pub use queues::Queues;
+
+/// Receives what the model derives. Everything is optional.
+pub trait Sink {
+    /// An event, before anything is derived from it.
+    fn event(&mut self, _row: &EventRow) {}
+    /// An interval of a G ended.
+    fn g(&mut self, _interval: &GInterval) {}
+    /// An interval of a P ended.
+    fn p(&mut self, _interval: &PInterval) {}
+    /// An interval of an M ended.
+    fn m(&mut self, _interval: &MInterval) {}
+    /// A runnable G started.
+    fn wakeup(&mut self, _wakeup: &Wakeup) {}
+    /// A queue has another length now.
+    fn queue(&mut self, _ts: i64, _queue: Queue, _len: u32) {}
+    /// An event contradicts what came before.
+    fn violation(&mut self, _violation: &Violation) {}
+}
+
+/// Several sinks behind one.
+impl Sink for Vec<&mut dyn Sink> {
+    fn event(&mut self, row: &EventRow) {
+        self.iter_mut().for_each(|s| s.event(row));
+    }
+    fn g(&mut self, interval: &GInterval) {
+        self.iter_mut().for_each(|s| s.g(interval));
+    }
+    fn p(&mut self, interval: &PInterval) {
+        self.iter_mut().for_each(|s| s.p(interval));
+    }
+    fn m(&mut self, interval: &MInterval) {
+        self.iter_mut().for_each(|s| s.m(interval));
+    }
+    fn wakeup(&mut self, wakeup: &Wakeup) {
+        self.iter_mut().for_each(|s| s.wakeup(wakeup));
+    }
+    fn queue(&mut self, ts: i64, queue: Queue, len: u32) {
+        self.iter_mut().for_each(|s| s.queue(ts, queue, len));
+    }
+    fn violation(&mut self, violation: &Violation) {
+        self.iter_mut().for_each(|s| s.violation(violation));
+    }
+}
+
+/// How often times had to be clamped so that intervals tile, and by how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clamped {
+    /// How often.
+    pub n: u64,
+    /// The largest correction, ns.
+    pub max_ns: i64,
+}
+
+impl Clamped {
+    /// The later of the two times; counts if that is not the wanted one.
+    fn at(&mut self, since: i64, ts: i64) -> i64 {
+        if ts < since {
+            self.n += 1;
+            self.max_ns = self.max_ns.max(since - ts);
+        }
+        ts.max(since)
+    }
+}
+
+/// The pass over the events of one process.
+#[derive(Debug)]
+pub struct Model {
+    gs: g::Gs,
+    ps: p::Ps,
+    ms: m::Ms,
+    queues: Queues,
+    clamped: Clamped,
+    lossy: bool,
+    last_ts: i64,
+}
+
+impl Model {
+    /// A model at the beginning of a process. `lossy` says that events may be missing.
+    pub fn new(lossy: bool) -> Model {
+        Model {
+            gs: g::Gs::default(),
+            ps: p::Ps::default(),
+            ms: m::Ms::default(),
+            queues: Queues::default(),
+            clamped: Clamped::default(),
+            lossy,
+            last_ts: 0,
+        }
+    }
+
+    /// The next event.
+    pub fn event(&mut self, row: &EventRow, sink: &mut impl Sink) {
+        sink.event(row);
+        self.last_ts = self.last_ts.max(row.ts);
+        let mut step = Step {
+            row,
+            sink,
+            clamped: &mut self.clamped,
+            lossy: self.lossy,
+        };
+        self.queues.event(&mut step);
+        self.ps.event(&mut step, &self.ms);
+        self.gs.event(&mut step);
+        self.ms.event(&mut step);
+    }
+
+    /// Ends what is still going on at the time of the last event.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        let end = self.last_ts;
+        self.gs.finish(end, sink);
+        self.ps.finish(end, sink);
+        self.ms.finish(end, sink);
+    }
+
+    /// What had to be clamped so far.
+    pub fn clamped(&self) -> Clamped {
+        self.clamped
+    }
+
+    /// The queues as they are now.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// The time of the latest event so far.
+    pub fn last_ts(&self) -> i64 {
+        self.last_ts
+    }
+}
+
+/// One event on its way through the parts of the model.
+struct Step<'a, S> {
+    row: &'a EventRow,
+    sink: &'a mut S,
+    clamped: &'a mut Clamped,
+    lossy: bool,
+}
+
+impl<S: Sink> Step<'_, S> {
+    /// Says that the event contradicts a rule, unless something is missing anyway.
+    fn violation(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
+        if !self.lossy {
+            let violation = Violation {
+                event: self.row.id,
+                ts: self.row.ts,
+                rule,
+                what: what(),
+            };
+            self.sink.violation(&violation);
+        }
+    }
+
+    /// The G that runs on the emitting M.
+    fn running(&self) -> GId {
+        if self.row.by.is_some() {
+            self.row.by
+        } else {
+            self.row.g
+        }
+    }
+}
+
+/// Whether the event ends what the running G does on its M.
+fn stops(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Yield { .. }
+            | Event::Preempt { .. }
+            | Event::Park { .. }
+            | Event::Exit { .. }
+            | Event::SyscallExitBlocked { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests;

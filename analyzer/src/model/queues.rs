@@ -1,0 +1,249 @@
+//! The run queues with what is in them, rebuilt from the events alone.
+//!
+//! Each event that puts a G somewhere says where, and each that takes Gs says how many from where; the contents follow. A take of other
+//! Gs than those that must be there is a violation: the trace or the runtime is wrong.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gmp_trace::event::{Event, Placed, Source, StealFrom};
+use gmp_trace::ids::{GId, PId};
+
+use super::interval::Queue;
+use super::{Sink, Step};
+
+/// The queue of a P.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// The G that runs next.
+    pub runnext: Option<GId>,
+    /// The others, the oldest first.
+    pub ring: VecDeque<GId>,
+}
+
+impl Local {
+    /// Gs in it, runnext included.
+    pub fn len(&self) -> u32 {
+        self.ring.len() as u32 + u32::from(self.runnext.is_some())
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// All run queues of a process.
+#[derive(Debug, Default)]
+pub struct Queues {
+    locals: BTreeMap<PId, Local>,
+    global: VecDeque<GId>,
+}
+
+impl Queues {
+    /// The queue of a P, if anything was ever put there.
+    pub fn local(&self, p: PId) -> Option<&Local> {
+        self.locals.get(&p)
+    }
+
+    /// The global queue, the oldest first.
+    pub fn global(&self) -> &VecDeque<GId> {
+        &self.global
+    }
+
+    pub(super) fn event<S: Sink>(&mut self, step: &mut Step<'_, S>) {
+        let row = *step.row;
+        match row.event {
+            Event::Spawn {
+                g,
+                placed,
+                kicked,
+                gq,
+                ..
+            }
+            | Event::Ready {
+                g,
+                placed,
+                kicked,
+                gq,
+                ..
+            } => self.put(step, g, placed, kicked, gq),
+            Event::Preempt {
+                placed, kicked, gq, ..
+            } => self.put(step, step.running(), placed, kicked, gq),
+            Event::Yield { placed, gq } | Event::SyscallExitBlocked { placed, gq } => {
+                self.put(step, step.running(), placed, GId::NONE, gq);
+            }
+            Event::Start { g, source, .. } => self.start(step, g, source),
+            Event::Steal {
+                victim, g, n, from, ..
+            } => self.steal(step, victim, g, n, from),
+            Event::Overflow { g, n, .. } => {
+                let Some(p) = row.p else { return };
+                let ring = &mut self.locals.entry(p).or_default().ring;
+                let taken = take(step, ring, g, n, "overflow");
+                self.global.extend(taken);
+                self.tell_local(step, p);
+                self.tell_global(step);
+            }
+            Event::GlobalGrab { g, n, .. } => {
+                let taken = take(step, &mut self.global, g, n, "global queue");
+                self.tell_global(step);
+                self.push_rest(step, taken.into_iter().skip(1));
+            }
+            Event::Drain { p, n, .. } => {
+                let local = self.locals.entry(p).or_default();
+                let mut all: Vec<GId> = local.runnext.take().into_iter().collect();
+                all.extend(local.ring.drain(..));
+                if all.len() as u32 != n {
+                    step.violation("run queues", || {
+                        format!("{p} gives {n} Gs away, but has {}", all.len())
+                    });
+                }
+                for g in all.into_iter().rev() {
+                    self.global.push_front(g);
+                }
+                self.tell_local(step, p);
+                self.tell_global(step);
+            }
+            _ => {}
+        }
+    }
+
+    fn put<S: Sink>(
+        &mut self,
+        step: &mut Step<'_, S>,
+        g: GId,
+        placed: Placed,
+        kicked: GId,
+        gq: u64,
+    ) {
+        match (placed, step.row.p) {
+            (Placed::Direct, _) => {}
+            (Placed::Global, _) => {
+                self.global.push_back(g);
+                self.tell_global(step);
+            }
+            (Placed::Local, Some(p)) => {
+                self.locals.entry(p).or_default().ring.push_back(g);
+                self.tell_local(step, p);
+            }
+            (Placed::Runnext, Some(p)) => {
+                let local = self.locals.entry(p).or_default();
+                let before = local.runnext.replace(g);
+                if before != kicked.is_some().then_some(kicked) {
+                    step.violation("run queues", || {
+                        format!(
+                            "{g} pushes {kicked} out of the runnext of {p}, where {before:?} is"
+                        )
+                    });
+                }
+                if kicked.is_some() {
+                    // With a number of the global queue, the ring was full.
+                    if gq == 0 {
+                        local.ring.push_back(kicked);
+                    } else {
+                        self.global.push_back(kicked);
+                        self.tell_global(step);
+                    }
+                }
+                self.tell_local(step, p);
+            }
+            (Placed::Local | Placed::Runnext, None) => step.violation("run queues", || {
+                format!("{g} is put into the queue of a P, but the M holds none")
+            }),
+        }
+    }
+
+    fn start<S: Sink>(&mut self, step: &mut Step<'_, S>, g: GId, source: Source) {
+        let Some(p) = step.row.p else { return };
+        let local = self.locals.entry(p).or_default();
+        let found = match source {
+            Source::Runnext => local.runnext.take(),
+            Source::Local => local.ring.pop_front(),
+            _ => return,
+        };
+        if found != Some(g) {
+            step.violation("run queues", || {
+                format!(
+                    "{g} is taken from the {} of {p}, where {found:?} is",
+                    if source == Source::Runnext {
+                        "runnext"
+                    } else {
+                        "head"
+                    }
+                )
+            });
+        }
+        self.tell_local(step, p);
+    }
+
+    fn steal<S: Sink>(
+        &mut self,
+        step: &mut Step<'_, S>,
+        victim: PId,
+        g: GId,
+        n: u32,
+        from: StealFrom,
+    ) {
+        let local = self.locals.entry(victim).or_default();
+        let mut taken: Vec<GId> = match from {
+            StealFrom::Ring => take(step, &mut local.ring, g, n, "ring of the victim"),
+            StealFrom::Runnext => {
+                let found = local.runnext.take();
+                if found != Some(g) {
+                    step.violation("run queues", || {
+                        format!("{g} is stolen from the runnext of {victim}, where {found:?} is")
+                    });
+                }
+                found.into_iter().collect()
+            }
+        };
+        self.tell_local(step, victim);
+        // The last of them is run at once.
+        taken.pop();
+        self.push_rest(step, taken.into_iter());
+    }
+
+    fn push_rest<S: Sink>(&mut self, step: &mut Step<'_, S>, rest: impl Iterator<Item = GId>) {
+        if let Some(p) = step.row.p {
+            self.locals.entry(p).or_default().ring.extend(rest);
+            self.tell_local(step, p);
+        }
+    }
+
+    fn tell_local<S: Sink>(&self, step: &mut Step<'_, S>, p: PId) {
+        let len = self.locals.get(&p).map_or(0, Local::len);
+        step.sink.queue(step.row.ts, Queue::Local(p), len);
+    }
+
+    fn tell_global<S: Sink>(&self, step: &mut Step<'_, S>) {
+        let len = self.global.len() as u32;
+        step.sink.queue(step.row.ts, Queue::Global, len);
+    }
+}
+
+/// Takes `n` Gs from the front; the first must be `first`.
+fn take<S: Sink>(
+    step: &mut Step<'_, S>,
+    queue: &mut VecDeque<GId>,
+    first: GId,
+    n: u32,
+    name: &str,
+) -> Vec<GId> {
+    let front = queue.front().copied();
+    if front != Some(first) || (queue.len() as u64) < u64::from(n) {
+        step.violation("run queues", || {
+            format!(
+                "{n} Gs from {first} on are taken from the {name}, where {} are, the first {front:?}",
+                queue.len()
+            )
+        });
+    }
+    if step.lossy
+        && let Some(at) = queue.iter().position(|g| *g == first)
+    {
+        // Those before it were taken by an event that is missing.
+        queue.drain(..at);
+    }
+    queue.drain(..(n as usize).min(queue.len())).collect()
+}

@@ -1,0 +1,80 @@
+//! One pass over the events of a process: from the database through the model into a sink.
+
+use gmp_store::entity::Process;
+use gmp_store::run::Run;
+use gmp_store::scan::Scan;
+use gmp_store::{Store, StoreError};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::model::{Clamped, Model, Sink};
+
+/// What a pass leaves behind beside what the sink has got.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    /// What had to be clamped.
+    pub clamped: Clamped,
+    /// The time of the first event.
+    pub first_ts: i64,
+    /// The time of the last event.
+    pub last_ts: i64,
+    /// Events.
+    pub events: u64,
+}
+
+/// The processes of a run.
+///
+/// # Errors
+/// What SQLite refuses.
+pub fn processes(store: &Store, run: &Run) -> Result<Vec<Process>, StoreError> {
+    Process::all(store, run.run)
+}
+
+/// Whether events of a process may be missing.
+pub fn is_lossy(run: &Run, process: &Process) -> bool {
+    !process.finished || run.lost > 0
+}
+
+/// Streams the events of a process through the model into `sink`.
+///
+/// # Errors
+/// When the database cannot be read or a row makes no sense.
+pub fn pass(
+    store: &Store,
+    run: &Run,
+    process: &Process,
+    sink: &mut impl Sink,
+) -> Result<Passed, StoreError> {
+    let bar = progress(run);
+    let mut model = Model::new(is_lossy(run, process));
+    let mut passed = Passed {
+        clamped: Clamped::default(),
+        first_ts: i64::MAX,
+        last_ts: 0,
+        events: 0,
+    };
+    for row in Scan::process(store, process)? {
+        let row = row?;
+        passed.first_ts = passed.first_ts.min(row.ts);
+        passed.events += 1;
+        if passed.events & 0xffff == 0 {
+            bar.set_position(passed.events);
+        }
+        model.event(&row, sink);
+    }
+    model.finish(sink);
+    bar.finish_and_clear();
+    passed.clamped = model.clamped();
+    passed.last_ts = model.last_ts();
+    passed.first_ts = passed.first_ts.min(passed.last_ts);
+    Ok(passed)
+}
+
+/// Drawn on a terminal only.
+fn progress(run: &Run) -> ProgressBar {
+    let bar = ProgressBar::new(run.events.max(0) as u64);
+    let template = "{bar:40} {human_pos} of {human_len} events, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,280 @@
+//! `--intervals` and `--index`: what the model derives as tables in the database, and indexes for queries by hand.
+//!
+//! The tables are those of the one interval model; they are never defined a second time in SQL. Writing them anew replaces those of the run.
+
+use std::path::Path;
+
+use gmp_store::run::Run;
+use gmp_store::{Store, StoreError};
+use gmp_trace::ids::ObjectId;
+use rustc_hash::FxHashMap;
+
+use crate::model::{GInterval, GState, MInterval, MState, PInterval, PState, Queue, Sink, Wakeup};
+use crate::pass;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS g_interval (
+  run INTEGER NOT NULL, process INTEGER NOT NULL, g INTEGER NOT NULL, state TEXT NOT NULL,
+  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, reason TEXT, object INTEGER, p INTEGER, m INTEGER, by INTEGER, event INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS p_interval (
+  run INTEGER NOT NULL, process INTEGER NOT NULL, p INTEGER NOT NULL, state TEXT NOT NULL,
+  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, g INTEGER, m INTEGER);
+CREATE TABLE IF NOT EXISTS m_interval (
+  run INTEGER NOT NULL, process INTEGER NOT NULL, m INTEGER NOT NULL, state TEXT NOT NULL,
+  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, g INTEGER, p INTEGER);
+CREATE TABLE IF NOT EXISTS queue_length (
+  run INTEGER NOT NULL, process INTEGER NOT NULL, ts INTEGER NOT NULL, p INTEGER, length INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS g_summary (
+  run INTEGER NOT NULL, process INTEGER NOT NULL, g INTEGER NOT NULL, running INTEGER NOT NULL, runnable INTEGER NOT NULL,
+  waiting INTEGER NOT NULL, syscall INTEGER NOT NULL, starts INTEGER NOT NULL, worst_latency INTEGER NOT NULL,
+  PRIMARY KEY (run, process, g)) WITHOUT ROWID;
+";
+
+const HELP: &[(&str, &str, &str)] = &[
+    (
+        "g_interval",
+        "",
+        "What each G did: running, runnable, waiting or syscall, from from_ts to to_ts; the intervals of a G tile its life. Written by gmp-analyze --intervals.",
+    ),
+    (
+        "g_interval",
+        "reason",
+        "how it became runnable, or what it waits for",
+    ),
+    ("g_interval", "by", "the G that made it runnable"),
+    ("g_interval", "event", "id of the event that began it"),
+    (
+        "p_interval",
+        "",
+        "What each P did: idle, scheduling, running, syscall or stopped. Written by gmp-analyze --intervals.",
+    ),
+    (
+        "m_interval",
+        "",
+        "What each M did: running, syscall, scheduling, spinning, polling, parked or monitoring. Written by gmp-analyze --intervals.",
+    ),
+    (
+        "queue_length",
+        "",
+        "The length of a run queue after each change. Written by gmp-analyze --intervals.",
+    ),
+    (
+        "queue_length",
+        "p",
+        "the P whose queue it is, runnext included; NULL is the global queue",
+    ),
+    (
+        "g_summary",
+        "",
+        "Times of each G in all, ns. Written by gmp-analyze --intervals.",
+    ),
+    (
+        "g_summary",
+        "worst_latency",
+        "the longest time from runnable to running, ns",
+    ),
+];
+
+const INDEXES: &[(&str, &str)] = &[
+    ("event_by_time", "event (run, ts)"),
+    ("event_by_g", "event (run, process, g, ts)"),
+    ("event_by_kind", "event (run, kind, ts)"),
+];
+
+/// Builds the indexes; those that are there stay.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn index(path: &Path) -> Result<(), StoreError> {
+    let store = Store::open_writable(path)?;
+    for (name, on) in INDEXES {
+        let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {on}");
+        store.db().execute_batch(&sql).map_err(store.sql())?;
+    }
+    Ok(())
+}
+
+/// Writes the interval tables of a run.
+///
+/// # Errors
+/// When the database cannot be read or written.
+pub fn write(path: &Path, run: &Run) -> Result<(), StoreError> {
+    let store = Store::open_writable(path)?;
+    store.transaction(|| {
+        store.db().execute_batch(TABLES).map_err(store.sql())?;
+        for (topic, name, doc) in HELP {
+            store
+                .db()
+                .execute(
+                    "INSERT OR REPLACE INTO help VALUES (?, ?, ?)",
+                    [topic, name, doc],
+                )
+                .map_err(store.sql())?;
+        }
+        for table in [
+            "g_interval",
+            "p_interval",
+            "m_interval",
+            "queue_length",
+            "g_summary",
+        ] {
+            store
+                .db()
+                .execute(&format!("DELETE FROM {table} WHERE run = ?"), [run.run])
+                .map_err(store.sql())?;
+        }
+        for process in pass::processes(&store, run)? {
+            let mut tables = Tables {
+                store: &store,
+                run: run.run,
+                process: process.process,
+                failed: None,
+                sums: FxHashMap::default(),
+            };
+            pass::pass(&store, run, &process, &mut tables)?;
+            tables.summaries();
+            if let Some(e) = tables.failed {
+                return Err(store.sql()(e));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Writes rows as they come; the first failure is kept and ends the writing.
+struct Tables<'a> {
+    store: &'a Store,
+    run: u32,
+    process: u32,
+    failed: Option<gmp_store::rusqlite::Error>,
+    /// Running, runnable, waiting, syscall, starts, worst latency.
+    sums: FxHashMap<u64, [i64; 6]>,
+}
+
+impl Tables<'_> {
+    fn row(&mut self, sql: &str, values: impl gmp_store::rusqlite::Params) {
+        if self.failed.is_none() {
+            let written = self
+                .store
+                .db()
+                .prepare_cached(sql)
+                .and_then(|mut s| s.execute(values));
+            self.failed = written.err();
+        }
+    }
+
+    fn summaries(&mut self) {
+        let mut sums: Vec<_> = std::mem::take(&mut self.sums).into_iter().collect();
+        sums.sort_unstable();
+        for (g, [running, runnable, waiting, syscall, starts, worst]) in sums {
+            self.row(
+                "INSERT INTO g_summary VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    self.run,
+                    self.process,
+                    g as i64,
+                    running,
+                    runnable,
+                    waiting,
+                    syscall,
+                    starts,
+                    worst,
+                ),
+            );
+        }
+    }
+}
+
+impl Sink for Tables<'_> {
+    fn g(&mut self, i: &GInterval) {
+        let (reason, object) = match i.state {
+            GState::Runnable(cause) => (Some(cause.word()), None),
+            GState::Waiting(reason, ObjectId(object)) => {
+                (Some(reason.word()), (object != 0).then_some(object as i64))
+            }
+            GState::Running | GState::Syscall => (None, None),
+        };
+        let slot = match i.state {
+            GState::Running => 0,
+            GState::Runnable(_) => 1,
+            GState::Waiting(..) => 2,
+            GState::Syscall => 3,
+        };
+        self.sums.entry(i.g.0).or_default()[slot] += i.to - i.from;
+        let by = i.by.is_some().then_some(i.by.0 as i64);
+        self.row(
+            "INSERT INTO g_interval VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.run,
+                self.process,
+                i.g.0 as i64,
+                i.state.word(),
+                i.from,
+                i.to,
+                reason,
+                object,
+                i.p.map(|p| p.0),
+                i.m.map(|m| m.0),
+                by,
+                i.event,
+            ),
+        );
+    }
+
+    fn p(&mut self, i: &PInterval) {
+        let g = match i.state {
+            PState::Running(g) | PState::Syscall(g) => Some(g.0 as i64),
+            _ => None,
+        };
+        self.row(
+            "INSERT INTO p_interval VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.run,
+                self.process,
+                i.p.0,
+                i.state.word(),
+                i.from,
+                i.to,
+                g,
+                i.m.map(|m| m.0),
+            ),
+        );
+    }
+
+    fn m(&mut self, i: &MInterval) {
+        let g = match i.state {
+            MState::Running(g) | MState::Syscall(g) => Some(g.0 as i64),
+            _ => None,
+        };
+        self.row(
+            "INSERT INTO m_interval VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.run,
+                self.process,
+                i.m.0,
+                i.state.word(),
+                i.from,
+                i.to,
+                g,
+                i.p.map(|p| p.0),
+            ),
+        );
+    }
+
+    fn queue(&mut self, ts: i64, queue: Queue, len: u32) {
+        let p = match queue {
+            Queue::Local(p) => Some(p.0),
+            Queue::Global => None,
+        };
+        self.row(
+            "INSERT INTO queue_length VALUES (?, ?, ?, ?, ?)",
+            (self.run, self.process, ts, p, len),
+        );
+    }
+
+    fn wakeup(&mut self, w: &Wakeup) {
+        let sum = self.sums.entry(w.g.0).or_default();
+        sum[4] += 1;
+        sum[5] = sum[5].max(w.latency());
+    }
+}

@@ -1,0 +1,292 @@
+//! `gmp-analyze DB`: what happened, on one screen; and `--list`.
+
+use std::io::Write;
+
+use gmp_store::Store;
+use gmp_store::run::Run;
+use gmp_trace::event::Kind;
+use serde_json::json;
+
+use super::stats::{self, Latency, Stats};
+use super::{Output, Subject};
+use crate::cli::ReportKind;
+use crate::frame;
+use crate::names::Names;
+use crate::time::human;
+use clap::ValueEnum;
+
+/// Prints the summary.
+///
+/// # Errors
+/// When the database cannot be read or the output not written.
+pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
+    let mut parts = Vec::new();
+    for process in subject.processes {
+        let (stats, passed) = stats::collect(subject, process)?;
+        let names = Names::of(subject.store, subject.run.run, process.process)?;
+        let sites = frame::by_site(&frame::gs(&stats.gs)?)?;
+        parts.push((process, stats, passed, names, sites));
+    }
+    if subject.json {
+        let processes: Vec<_> = parts
+            .iter()
+            .map(|(process, stats, passed, ..)| {
+                json!({
+                    "process": process.process,
+                    "pid": process.pid,
+                    "events": passed.events,
+                    "span_ns": passed.last_ts - passed.first_ts,
+                    "gs": stats.gs.len(),
+                    "switches": stats.count(Kind::Start),
+                    "steals": stats.count(Kind::Steal),
+                    "handoffs": stats.count(Kind::Handoff),
+                    "utilisation": stats.utilisation(),
+                    "most_threads": stats.most_threads(),
+                    "latency": stats::latency_json(&stats.latency),
+                })
+            })
+            .collect();
+        let value = json!({"run": subject.run.run, "quality": quality(subject.run), "processes": processes});
+        return output.text("summary.json", |out| Ok(writeln!(out, "{value}")?));
+    }
+    output.text("summary.txt", |out| {
+        head(subject.run, out)?;
+        for (process, stats, passed, names, sites) in &parts {
+            if parts.len() > 1 {
+                writeln!(out, "\nprocess {} (pid {})", process.process, process.pid)?;
+            }
+            writeln!(
+                out,
+                "\n{} events in {}",
+                passed.events,
+                human(passed.last_ts - passed.first_ts)
+            )?;
+            body(stats, out)?;
+            for s in sites.iter().take(5) {
+                writeln!(
+                    out,
+                    "  {:<26}{} Gs ran {} and were runnable for {}",
+                    names.site(s.site),
+                    s.gs,
+                    human(s.running),
+                    human(s.runnable)
+                )?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What the run was, and how far its figures can be trusted.
+fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "run {}: {}", run.run, run.command)?;
+    let known = |v: &Option<String>| v.clone().unwrap_or_else(|| "unknown".into());
+    writeln!(
+        out,
+        "  {} Ps, policy {}, on {} ({} CPUs, SMT {})",
+        run.procs.map_or("?".into(), |p| p.to_string()),
+        known(&run.policy),
+        known(&run.cpu_model),
+        run.cpus.map_or("?".into(), |p| p.to_string()),
+        known(&run.smt)
+    )?;
+    for note in quality(run) {
+        writeln!(out, "  {note}")?;
+    }
+    Ok(())
+}
+
+/// What a reader must know about the data before any figure.
+pub fn quality(run: &Run) -> Vec<String> {
+    let mut notes = Vec::new();
+    let code = match (run.exit_code, run.signal) {
+        (Some(0), _) => None,
+        (Some(code), _) => Some(format!("the program failed with exit code {code}")),
+        (None, Some(signal)) => Some(format!("signal {signal} killed the program")),
+        (None, None) => None,
+    };
+    notes.extend(code);
+    if run.recovered {
+        notes.push("recovered after gmp-record died".into());
+    }
+    notes.push(if run.lost > 0 {
+        format!(
+            "{} events were LOST: sums are too small, states around the gaps unknown",
+            run.lost
+        )
+    } else {
+        "nothing was lost".into()
+    });
+    if run.unordered > 0 {
+        notes.push(format!(
+            "{} events contradict the others: see --report check",
+            run.unordered
+        ));
+    }
+    if run.blocked_ns > 0 {
+        notes.push(format!(
+            "threads waited {} for room in the spool",
+            human(run.blocked_ns)
+        ));
+    }
+    if let (Some(cost), Some(duration)) = (run.event_cost_ns, run.duration_ns) {
+        let share = 100.0 * cost * run.events as f64 / duration.max(1) as f64;
+        notes.push(format!(
+            "recording cost about {cost:.1} ns an event, {share:.2} % of the time if one thread had paid for all"
+        ));
+    }
+    match run.counters.as_deref() {
+        None | Some("none" | "") => notes.push("perf counters: none".into()),
+        Some(counters) => {
+            let sampled = match run.counters_probability {
+                Some(p) if p < 1.0 => format!(", read for {:.2} % of the run intervals", 100.0 * p),
+                _ => String::new(),
+            };
+            notes.push(format!("perf counters: {counters}{sampled}"));
+        }
+    }
+    if let Some(reason) = run.counters_reason.as_deref().filter(|r| !r.is_empty()) {
+        notes.push(format!("missing counters: {reason}"));
+    }
+    if run.clock_kind.as_deref() == Some("monotonic") {
+        notes.push(
+            "no invariant time stamp counter here: times are those of CLOCK_MONOTONIC".into(),
+        );
+    }
+    notes
+}
+
+fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
+    let line = |out: &mut dyn Write, name: &str, text: String| -> anyhow::Result<()> {
+        Ok(writeln!(out, "  {name:<26}{text}")?)
+    };
+    let latency = |l: &Latency| {
+        let mut parts = Vec::new();
+        for p in stats::PERCENTILES {
+            parts.extend(
+                l.percentile(*p)
+                    .map(|v| format!("p{p} {}", human(v as i64))),
+            );
+        }
+        parts.push(format!("max {}", human(l.max() as i64)));
+        parts.join(", ")
+    };
+    line(out, "Gs", format!("{}", stats.gs.len()))?;
+    line(
+        out,
+        "threads",
+        format!("at most {} at once", stats.most_threads()),
+    )?;
+    if let Some(share) = stats.utilisation() {
+        line(
+            out,
+            "utilisation",
+            format!("{:.1} % of the Ps' time ran Gs", 100.0 * share),
+        )?;
+    }
+    line(out, "switches", format!("{}", stats.count(Kind::Start)))?;
+    if !stats.latency.is_empty() {
+        line(out, "scheduling latency", latency(&stats.latency))?;
+    }
+    let stolen: u64 = stats.steals.values().map(|(_, gs)| gs).sum();
+    line(
+        out,
+        "steals",
+        format!("{} of {stolen} Gs", stats.count(Kind::Steal)),
+    )?;
+    line(
+        out,
+        "queue overflows",
+        format!("{}", stats.count(Kind::Overflow)),
+    )?;
+    line(
+        out,
+        "system calls",
+        format!(
+            "{} entered, {} Ps retaken, {} handed off",
+            stats.count(Kind::SyscallEnter),
+            stats.count(Kind::Retake),
+            stats.count(Kind::Handoff)
+        ),
+    )?;
+    let mut waits: Vec<_> = stats.waits.iter().collect();
+    waits.sort_by_key(|(_, (_, ns))| std::cmp::Reverse(*ns));
+    let waits: Vec<String> = waits
+        .iter()
+        .take(4)
+        .map(|(reason, (n, ns))| format!("{reason} {n} times, {}", human(*ns)))
+        .collect();
+    if !waits.is_empty() {
+        line(out, "waits", waits.join("; "))?;
+    }
+    if let Some(w) = stats.slowest.first() {
+        line(
+            out,
+            "longest latency",
+            format!(
+                "{} waited {} for a P from {} on ({})",
+                w.g,
+                human(w.latency()),
+                crate::time::at(w.ready_ts),
+                w.cause.word()
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+/// Prints the runs of the database and the kinds of reports.
+///
+/// # Errors
+/// When the database cannot be read or the output not written.
+pub fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
+    let runs = Run::list(store)?;
+    let mut out = anstream::AutoStream::auto(std::io::stdout());
+    if as_json {
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|r| {
+                json!({
+                    "run": r.run, "label": r.label, "command": r.command, "status": r.status, "procs": r.procs,
+                    "policy": r.policy, "events": r.events, "lost": r.lost, "duration_ns": r.duration_ns,
+                    "started_realtime_ns": r.started_realtime_ns,
+                })
+            })
+            .collect();
+        writeln!(out, "{}", json!({ "runs": runs }))?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:>4}  {:<10}{:>4}{:>12}{:>12}  command",
+        "run", "status", "Ps", "events", "time"
+    )?;
+    for r in &runs {
+        let label = r
+            .label
+            .as_ref()
+            .map(|l| format!("[{l}] "))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "{:>4}  {:<10}{:>4}{:>12}{:>12}  {label}{}",
+            r.run,
+            r.status,
+            r.procs.map_or("?".into(), |p| p.to_string()),
+            r.events,
+            r.duration_ns.map_or("?".into(), human),
+            r.command
+        )?;
+    }
+    writeln!(out, "\nreports:")?;
+    for kind in ReportKind::value_variants() {
+        if let Some(value) = kind.to_possible_value() {
+            let help = value
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            writeln!(out, "  {:<12}{help}", value.get_name())?;
+        }
+    }
+    Ok(())
+}
