@@ -193,7 +193,7 @@ fn spool(procs: u32, policy: &Policy, stack_bytes: usize) -> Option<Arc<Spool>> 
     spool.info("procs", &procs.to_string());
     spool.info("policy", &policy.to_string());
     spool.info("stack_bytes", &stack_bytes.to_string());
-    tracer::set_recording(true);
+    tracer::start_recording();
     Some(spool)
 }
 

@@ -4,8 +4,8 @@
 //! nothing is recorded. Counting is independent of it and always on: the counters are what the trace is checked against.
 
 use std::panic::Location;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use gmp_trace::clock;
 use gmp_trace::event::{Event, MKind, ParkReason};
@@ -21,10 +21,20 @@ use sites::SiteCache;
 /// Whether anything is recorded in this process; switched off in a forked child.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// Says that a recording has begun, or that this process must not go on with its parent's.
-pub(crate) fn set_recording(on: bool) {
+/// Says that a recording has begun. A child that this process forks from now on is not recorded: the spool takes its files away
+/// from it, and its events are not even made.
+pub(crate) fn start_recording() {
+    extern "C" fn in_child() {
+        // Relaxed: this is the only thread.
+        RECORDING.store(false, Ordering::Relaxed);
+    }
+    static INSTALL: Once = Once::new();
+    // SAFETY: the handler does one store.
+    INSTALL.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
+    });
     // Relaxed: a hint read by the same threads that hold a writer; a writer itself is handed over through other means.
-    RECORDING.store(on, Ordering::Relaxed);
+    RECORDING.store(true, Ordering::Relaxed);
 }
 
 /// One thread's end of the trace.
@@ -87,7 +97,7 @@ impl Tracer {
     #[inline(always)]
     pub(crate) fn emit(&mut self, ticks: u64, event: Event) {
         if let Some(r) = &mut self.recording {
-            // Relaxed: see `set_recording`.
+            // Relaxed: see `start_recording`.
             if RECORDING.load(Ordering::Relaxed) {
                 r.writer.emit(ticks, event);
             }

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::SpoolError;
 use super::layout::{
     CHUNK, CHUNK_MAGIC, CHUNKS, CONTROL, CONTROL_MAGIC, HEADER, SEGMENT, chunk, control,
 };
 use super::map::Map;
 use super::tables::Entry;
+use super::{SpoolError, fork};
 use crate::clock;
 use crate::codec::{self, MAX_RECORD};
 use crate::event::{Event, MKind};
@@ -47,6 +47,8 @@ const TALLY_BLOCKS: usize = 128;
 /// The spool of this process.
 pub struct Spool {
     dir: PathBuf,
+    /// Which process made it; see [`fork`].
+    generation: u32,
     control: Map,
     options: SpoolOptions,
     segments: Mutex<Segments>,
@@ -115,6 +117,7 @@ impl Spool {
             .store(CONTROL_MAGIC, Ordering::Release);
         let spool = Arc::new(Spool {
             dir,
+            generation: fork::generation(),
             control: control_map,
             options: options.clone(),
             segments: Mutex::new(Segments {
@@ -204,6 +207,9 @@ impl Spool {
 
     /// The next chunk that nobody has; `None` when there is no more room.
     fn take_chunk(&self) -> Option<(&'static Map, usize)> {
+        if self.is_parents() {
+            return None;
+        }
         let mut segments = self.lock();
         loop {
             if let Some(map) = segments.current.filter(|_| segments.next_chunk < CHUNKS) {
@@ -256,6 +262,9 @@ impl Spool {
     }
 
     fn tally(&self, writer: WriterId) -> TallyBlock {
+        if self.is_parents() {
+            return TallyBlock::in_memory();
+        }
         let (file, block) = (
             writer.0 as usize / TALLY_BLOCKS,
             writer.0 as usize % TALLY_BLOCKS,
@@ -276,6 +285,9 @@ impl Spool {
 
     /// The number of a place in the source.
     pub fn site(&self, file: &'static str, line: u32, column: u32) -> SiteId {
+        if self.is_parents() {
+            return SiteId(0);
+        }
         let mut tables = self.tables();
         let next = SiteId(tables.sites.len() as u32 + 1);
         match tables.sites.entry((file, line, column)) {
@@ -298,7 +310,7 @@ impl Spool {
 
     /// The number of a string.
     pub fn string(&self, text: &str) -> StringId {
-        if text.is_empty() {
+        if text.is_empty() || self.is_parents() {
             return StringId(0);
         }
         let mut tables = self.tables();
@@ -327,6 +339,9 @@ impl Spool {
 
     /// Says that the process ends properly: what is in the spool is all there was.
     pub fn finish(&self) {
+        if self.is_parents() {
+            return;
+        }
         self.stop.store(true, Ordering::Relaxed);
         self.prepared.notify_all();
         // Release: a reader that sees the end sees everything before it.
@@ -340,12 +355,20 @@ impl Spool {
         &self.dir
     }
 
+    /// Whether this process is a child of the one that is recorded here: then it leaves the files alone.
+    fn is_parents(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn append(&self, entry: &Entry) {
-        self.write(&mut self.tables(), entry);
+        // A child has its parent's descriptor, and perhaps a lock that nobody will open.
+        if !self.is_parents() {
+            self.write(&mut self.tables(), entry);
+        }
     }
 
     fn write(&self, tables: &mut Tables, entry: &Entry) {
