@@ -36,6 +36,8 @@ mod context;
 #[cfg(not(loom))]
 mod netpoll;
 #[cfg(not(loom))]
+mod perf;
+#[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
 mod tracer;

@@ -150,6 +150,9 @@ pub(crate) fn start_thread(m: &'static M) {
             &format!("gmp-m{}", m.id.0),
         );
         m.sched.keep_tally(m.tracer());
+        if let Some(plan) = &m.sched.counters {
+            m.tracer().open_counters(plan, m.id);
+        }
         run::schedule(m);
         let tracer = m.tracer();
         tracer.emit(tracer.now(), Event::MExit {});

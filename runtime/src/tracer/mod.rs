@@ -16,6 +16,8 @@ use gmp_trace::tally::Tally;
 pub(crate) mod foreign;
 mod sites;
 
+use crate::perf::{Plan, Readings};
+
 use sites::SiteCache;
 
 /// Whether anything is recorded in this process; switched off in a forked child.
@@ -47,6 +49,7 @@ struct Recording {
     writer: Writer,
     spool: Arc<Spool>,
     sites: SiteCache,
+    readings: Option<Readings>,
 }
 
 impl Tracer {
@@ -65,6 +68,7 @@ impl Tracer {
             writer: spool.writer(m, tid, kind, name),
             spool: Arc::clone(spool),
             sites: SiteCache::new(),
+            readings: None,
         });
         let tally = match &recording {
             Some(r) => r.writer.tally(),
@@ -74,6 +78,43 @@ impl Tracer {
         tracer.count(Tally::MStarts);
         tracer.emit(tracer.now(), Event::MStart { tid, kind });
         tracer
+    }
+
+    /// Opens the performance counters of the calling thread, whose tracer this is.
+    pub(crate) fn open_counters(&mut self, plan: &Arc<Plan>, m: MId) {
+        let ticks = self.now();
+        if let Some(r) = &mut self.recording {
+            r.readings = Readings::open(plan, &r.spool, m, ticks);
+        }
+    }
+
+    /// An interval of a G begins at `ticks`, `gapless` if the one before ended then too. The time of its `start`: later if the counters
+    /// were read, which belongs to no G.
+    #[inline]
+    pub(crate) fn begin_interval(&mut self, ticks: u64, gapless: bool) -> u64 {
+        let Some(readings) = self.recording.as_mut().and_then(|r| r.readings.as_mut()) else {
+            return ticks;
+        };
+        let just_read = readings.has_just_read();
+        match readings.begin(ticks, gapless) {
+            Some(event) => {
+                self.emit(ticks, event);
+                self.now()
+            }
+            None if just_read => self.now(),
+            None => ticks,
+        }
+    }
+
+    /// The interval of a G ends; the time of its end. Its reading, if there is one, is made after that time but recorded before the end.
+    #[inline]
+    pub(crate) fn end_interval(&mut self) -> u64 {
+        let ticks = self.now();
+        let readings = self.recording.as_mut().and_then(|r| r.readings.as_mut());
+        if let Some(event) = readings.and_then(Readings::end) {
+            self.emit(ticks, event);
+        }
+        ticks
     }
 
     /// The counters of this thread.

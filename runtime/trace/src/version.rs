@@ -16,7 +16,32 @@ pub const ENV_PROCS: &str = "GMP_PROCS";
 pub const ENV_POLICY: &str = "GMP_POLICY";
 /// What a writer does when there is no more room: `block` while the recorder lives, or `drop`.
 pub const ENV_SPOOL_FULL: &str = "GMP_SPOOL_FULL";
-/// Which perf counters to read: `auto`, `none`, or a comma list of names.
+/// Which performance counters are read: `auto`, `none`, or names with commas between them.
 pub const ENV_COUNTERS: &str = "GMP_COUNTERS";
-/// When to read them: `auto` for a random sample of run intervals, `switch` for every switch.
+/// When performance counters are read: `auto` (a random sample of the intervals in which Gs run) or `switch` (each of them).
 pub const ENV_COUNTERS_EVERY: &str = "GMP_COUNTERS_EVERY";
+
+/// Facts about a process that its runtime states in `tables` ([`crate::spool::tables::Entry::Info`]), by their keys.
+pub mod info {
+    /// The runtime's name and version.
+    pub const RUNTIME: &str = "runtime";
+    /// The path of the program.
+    pub const EXECUTABLE: &str = "executable";
+    /// The number of Ps at the start.
+    pub const PROCS: &str = "procs";
+    /// The policy, as its text form.
+    pub const POLICY: &str = "policy";
+    /// Bytes of each G's stack.
+    pub const STACK_BYTES: &str = "stack_bytes";
+    /// What recording one event costs, the reading of the clock included, in ns; measured at the start.
+    pub const EVENT_COST_NS: &str = "event_cost_ns";
+    /// Where the counters come from and what is missing, in words.
+    pub const COUNTERS_REASON: &str = "counters_reason";
+    /// When counters are read: `auto` or `switch`.
+    pub const COUNTERS_EVERY: &str = "counters_every";
+    /// What one reading of the counters costs in ns; measured at the start.
+    pub const COUNTERS_READ_NS: &str = "counters_read_ns";
+    /// With which probability an interval of a G is read. Stated anew by an M whenever it changes its own: `P m=M ticks=T`, where P
+    /// holds for the intervals that begin on this M from T on; plain `P` holds for all.
+    pub const COUNTERS_PROBABILITY: &str = "counters_probability";
+}
