@@ -22,6 +22,8 @@ pub mod fs;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
+pub mod spans;
+#[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
 pub mod sync;

@@ -9,16 +9,16 @@ use std::sync::{Arc, Once};
 
 use gmp_trace::clock;
 use gmp_trace::event::{Event, MKind, ParkReason};
-use gmp_trace::ids::{MId, SiteId};
+use gmp_trace::ids::{MId, SiteId, StringId};
 use gmp_trace::spool::writer::{Spool, TallyBlock, Writer};
 use gmp_trace::tally::Tally;
 
+mod address_cache;
 pub(crate) mod foreign;
-mod sites;
 
 use crate::perf::{Plan, Readings};
 
-use sites::SiteCache;
+use address_cache::AddressCache;
 
 /// Whether anything is recorded in this process; switched off in a forked child.
 static RECORDING: AtomicBool = AtomicBool::new(false);
@@ -48,7 +48,8 @@ pub(crate) struct Tracer {
 struct Recording {
     writer: Writer,
     spool: Arc<Spool>,
-    sites: SiteCache,
+    sites: AddressCache<SiteId>,
+    names: AddressCache<StringId>,
     readings: Option<Readings>,
 }
 
@@ -67,7 +68,8 @@ impl Tracer {
         let recording = spool.map(|spool| Recording {
             writer: spool.writer(m, tid, kind, name),
             spool: Arc::clone(spool),
-            sites: SiteCache::new(),
+            sites: AddressCache::new(),
+            names: AddressCache::new(),
             readings: None,
         });
         let tally = match &recording {
@@ -185,7 +187,26 @@ impl Tracer {
     pub(crate) fn site(&mut self, location: &'static Location<'static>) -> SiteId {
         match &mut self.recording {
             None => SiteId(0),
-            Some(r) => r.sites.get(location, &r.spool),
+            Some(r) => r.sites.get(location, || {
+                let spool = &r.spool;
+                spool.site(location.file(), location.line(), location.column())
+            }),
+        }
+    }
+
+    /// The trace's number for a name in the program; none when nothing is recorded.
+    pub(crate) fn name(&mut self, name: &'static str) -> StringId {
+        match &mut self.recording {
+            None => StringId(0),
+            Some(r) => r.names.get(name, || r.spool.string(name)),
+        }
+    }
+
+    /// The trace's number for a text; none when nothing is recorded. Takes a lock.
+    pub(crate) fn text(&mut self, text: &str) -> StringId {
+        match &mut self.recording {
+            None => StringId(0),
+            Some(r) => r.spool.string(text),
         }
     }
 

@@ -41,6 +41,11 @@ impl SpoolOptions {
     }
 }
 
+/// The most different strings of a recording: each takes memory for as long as the process lives.
+pub const MAX_STRINGS: usize = 1 << 20;
+/// What stands for a string that found no room.
+pub const TOO_MANY_STRINGS: &str = "(too many different strings)";
+
 /// Blocks of counters in one file.
 const TALLY_BLOCKS: usize = 128;
 
@@ -308,7 +313,7 @@ impl Spool {
         }
     }
 
-    /// The number of a string.
+    /// The number of a string. The table holds at most [`MAX_STRINGS`]; the strings beyond have the number of a text that says so.
     pub fn string(&self, text: &str) -> StringId {
         if text.is_empty() || self.is_parents() {
             return StringId(0);
@@ -316,6 +321,10 @@ impl Spool {
         let mut tables = self.tables();
         if let Some(known) = tables.strings.get(text) {
             return *known;
+        }
+        if tables.strings.len() >= MAX_STRINGS && text != TOO_MANY_STRINGS {
+            drop(tables);
+            return self.string(TOO_MANY_STRINGS);
         }
         let string = StringId(tables.strings.len() as u32 + 1);
         tables.strings.insert(text.to_owned(), string);
