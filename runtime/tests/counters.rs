@@ -186,13 +186,17 @@ fn a_sample_says_with_which_probability_it_was_drawn() {
         .parse()
         .expect("ns");
     assert!(read_ns > 0.0);
-    for stated in facts(&spool, info::COUNTERS_PROBABILITY) {
-        let words: Vec<_> = stated.split(' ').collect();
-        let p: f64 = words[0].parse().expect("a probability");
-        assert!(
-            p > 0.0 && p <= 1.0 && words[1].starts_with("m=") && words[2].starts_with("ticks=")
-        );
+    let mut stated = 0;
+    for entry in &spool.entries {
+        if let Entry::Info { key, value } = entry
+            && let Some(of) = key.strip_prefix(info::COUNTERS_SAMPLING)
+        {
+            let p: f64 = value.parse().expect("a probability");
+            assert!(p > 0.0 && p <= 1.0 && of.starts_with(".m") && of.contains(".t"));
+            stated += 1;
+        }
     }
+    assert!(stated > 0);
     let (mut starts, mut read) = (0, 0);
     for events in streams(&spool).values() {
         let mut running = false;
@@ -206,6 +210,10 @@ fn a_sample_says_with_which_probability_it_was_drawn() {
         }
     }
     assert!(read > 0 && read < starts, "{read} of {starts}");
+    let share: f64 = facts(&spool, info::COUNTERS_PROBABILITY)[0]
+        .parse()
+        .expect("a share");
+    assert!((share - f64::from(read) / f64::from(starts)).abs() < 0.01);
 }
 
 #[test]

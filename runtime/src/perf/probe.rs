@@ -7,6 +7,7 @@
 use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use gmp_trace::clock;
@@ -39,6 +40,9 @@ pub(crate) struct Plan {
     pub(super) ticks_per_ns: f64,
     /// Descriptors from this number on are left to the program.
     pub(super) fd_limit: i32,
+    /// Intervals seen and selected by the Ms that have ended.
+    seen: AtomicU64,
+    selected: AtomicU64,
 }
 
 /// A counter that was asked for, with what became of it.
@@ -52,6 +56,7 @@ impl Plan {
     /// Finds out what the recorder's wishes come to here, and says so in the recording. `None` when nothing is to be read.
     pub(crate) fn make(spool: &Spool, wanted: &Wanted, every: Every) -> Option<Arc<Plan>> {
         if wanted.0.is_empty() {
+            spool.info(info::COUNTERS, "none");
             spool.info(info::COUNTERS_REASON, "not asked for");
             return None;
         }
@@ -74,9 +79,12 @@ impl Plan {
         }
         spool.info(info::COUNTERS_REASON, &summary(&verdicts, &paranoid));
         let chosen = chosen(&verdicts);
-        if chosen.is_empty() {
+        let names: Vec<_> = chosen.iter().map(|c| c.spec.name).collect();
+        if names.is_empty() {
+            spool.info(info::COUNTERS, "none");
             return None;
         }
+        spool.info(info::COUNTERS, &names.join(","));
         let (read_ns, ticks_per_ns) = cost(&group);
         spool.info(
             info::COUNTERS_EVERY,
@@ -95,7 +103,25 @@ impl Plan {
             read_ns,
             ticks_per_ns,
             fd_limit: fd_limit(),
+            seen: AtomicU64::new(0),
+            selected: AtomicU64::new(0),
         }))
+    }
+
+    /// Adds what an M that ends has sampled.
+    pub(super) fn add(&self, seen: u64, selected: u64) {
+        // Relaxed: sums, read when the Ms have ended, which a lock tells.
+        self.seen.fetch_add(seen, Ordering::Relaxed);
+        self.selected.fetch_add(selected, Ordering::Relaxed);
+    }
+
+    /// The Ms have ended: states how much of all was read.
+    pub(crate) fn state_result(&self, spool: &Spool) {
+        let seen = self.seen.load(Ordering::Relaxed);
+        if self.every == Every::Auto && seen > 0 {
+            let share = self.selected.load(Ordering::Relaxed) as f64 / seen as f64;
+            spool.info(info::COUNTERS_PROBABILITY, &share.to_string());
+        }
     }
 
     /// Opens the group for the calling thread.

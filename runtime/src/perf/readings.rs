@@ -43,7 +43,8 @@ impl Readings {
         let (last, group) = match opened {
             Ok(opened) => opened,
             Err(e) => {
-                spool.info(info::COUNTERS_REASON, &format!("M{}: none: {e}", m.0));
+                let key = format!("{}.m{}", info::COUNTERS_REASON, m.0);
+                spool.info(&key, &format!("this M reads none: {e}"));
                 return None;
             }
         };
@@ -140,10 +141,14 @@ impl Readings {
     #[cold]
     fn state_probability(&self, ticks: u64) {
         let probability = self.sampler.probability();
-        let m = self.m.0;
-        self.spool.info(
-            info::COUNTERS_PROBABILITY,
-            &format!("{probability} m={m} ticks={ticks}"),
-        );
+        let key = format!("{}.m{}.t{ticks}", info::COUNTERS_SAMPLING, self.m.0);
+        self.spool.info(&key, &probability.to_string());
+    }
+}
+
+impl Drop for Readings {
+    fn drop(&mut self) {
+        let (seen, selected) = self.sampler.totals();
+        self.plan.add(seen, selected);
     }
 }

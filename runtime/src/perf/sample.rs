@@ -29,6 +29,8 @@ pub(super) struct Sampler {
     seen: u64,
     /// Of these, how many were selected.
     selected: u64,
+    /// Both, of the epochs before.
+    before: (u64, u64),
 }
 
 impl Sampler {
@@ -42,12 +44,18 @@ impl Sampler {
             epoch_ends: ticks + (FIRST_EPOCH_NS as f64 * ticks_per_ns) as u64,
             seen: 0,
             selected: 0,
+            before: (0, 0),
         }
     }
 
     /// The probability of being selected.
     pub(super) fn probability(&self) -> f64 {
         (-f64::from(self.rarity)).exp2()
+    }
+
+    /// Intervals begun and selected so far.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.before.0 + self.seen, self.before.1 + self.selected)
     }
 
     /// Whether the interval that begins at `ticks` is to be read; `random` is different each time.
@@ -79,6 +87,7 @@ impl Sampler {
         self.rarity = (per_reading.log2().ceil() as u32).min(RAREST);
         self.epoch_began = ticks;
         self.epoch_ends = ticks + (EPOCH_NS as f64 * self.ticks_per_ns) as u64;
+        self.before = self.totals();
         (self.seen, self.selected) = (0, 0);
         self.rarity != before
     }

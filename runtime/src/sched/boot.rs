@@ -106,6 +106,9 @@ pub(crate) fn stop(sched: &'static Sched) {
     }
     foreign::forget(sched);
     if let Some(spool) = &sched.spool {
+        if let Some(plan) = &sched.counters {
+            plan.state_result(spool);
+        }
         spool.finish();
     }
 }

@@ -35,13 +35,18 @@ pub mod info {
     pub const STACK_BYTES: &str = "stack_bytes";
     /// What recording one event costs, the reading of the clock included, in ns; measured at the start.
     pub const EVENT_COST_NS: &str = "event_cost_ns";
-    /// Where the counters come from and what is missing, in words.
+    /// Where the counters come from and what is missing, in words. `counters_reason.m3` is about M3 alone.
     pub const COUNTERS_REASON: &str = "counters_reason";
     /// When counters are read: `auto` or `switch`.
     pub const COUNTERS_EVERY: &str = "counters_every";
     /// What one reading of the counters costs in ns; measured at the start.
     pub const COUNTERS_READ_NS: &str = "counters_read_ns";
-    /// With which probability an interval of a G is read. Stated anew by an M whenever it changes its own: `P m=M ticks=T`, where P
-    /// holds for the intervals that begin on this M from T on; plain `P` holds for all.
+    /// The names of the counters that are read, with commas between them; `none`.
+    pub const COUNTERS: &str = "counters";
+    /// The share of the intervals of Gs that were read, over the whole run: stated at its end; 1 when each switch is read.
     pub const COUNTERS_PROBABILITY: &str = "counters_probability";
+    /// With which probability an interval of a G is read on one M, stated anew whenever that M changes it. The key goes on with the M and
+    /// the ticks, `counters_sampling.m3.t12345`: the value holds for the intervals that begin on M3 from then on. An estimate of a
+    /// total weighs each reading with its inverse.
+    pub const COUNTERS_SAMPLING: &str = "counters_sampling";
 }
