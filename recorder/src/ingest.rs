@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use gmp_store::entity::{
-    Clock, Counter, G, IngestCursor, Lost, M, Object, OwnCounter, P, Process, ProcessInfo, Site,
-    Span, Text,
+    Clock, Counter, CounterDef, G, IngestCursor, Lost, M, Object, OwnCounter, P, Process,
+    ProcessInfo, Site, Span, Text,
 };
 use gmp_store::insert::EventInserter;
 use gmp_store::run::Run;
@@ -245,6 +245,29 @@ impl<'a> Ingest<'a> {
                         exit_ts: None,
                     };
                     self.ms.insert(m, row);
+                }
+                Entry::Counter {
+                    index,
+                    name,
+                    unit,
+                    hardware,
+                    available,
+                    reason,
+                } => {
+                    if let Some(known) = self.available.get_mut(index as usize) {
+                        *known = available;
+                    }
+                    CounterDef {
+                        run,
+                        process,
+                        counter: index,
+                        name,
+                        unit,
+                        source: if hardware { "hardware" } else { "software" }.to_owned(),
+                        available,
+                        reason: Some(reason).filter(|r| !r.is_empty()),
+                    }
+                    .insert(store)?;
                 }
                 Entry::Site {
                     site,

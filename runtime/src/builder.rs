@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gmp_policy::Policy;
 use gmp_trace::spool::writer::{Spool, SpoolOptions};
+use gmp_trace::version::info;
 
 use crate::context::{StackPool, overflow};
 use crate::limits::{DEFAULT_STACK, MAX_MS, MAX_PROCS, MIN_STACK};
 use crate::netpoll::Poller;
+use crate::perf::Plan;
 use crate::sched::Sched;
 use crate::sched::boot::{self, Outcome};
 use crate::spawn;
@@ -149,7 +151,16 @@ impl Builder {
             Err(e) => panic!("cannot make the network poller: {e}"),
         };
         let spool = spool(procs, &policy, self.stack_bytes);
-        let sched = Sched::new(policy, stacks, poller, spool, self.max_ms, self.seed);
+        let counters = spool.as_deref().and_then(counters);
+        let sched = Sched::new(
+            policy,
+            stacks,
+            poller,
+            spool,
+            counters,
+            self.max_ms,
+            self.seed,
+        );
         (Box::leak(Box::new(sched)), procs)
     }
 }
@@ -184,17 +195,28 @@ fn spool(procs: u32, policy: &Policy, stack_bytes: usize) -> Option<Arc<Spool>> 
         }
     };
     spool.info(
-        "runtime",
+        info::RUNTIME,
         concat!("gmp-runtime ", env!("CARGO_PKG_VERSION")),
     );
     if let Ok(executable) = std::env::current_exe() {
-        spool.info("executable", &executable.to_string_lossy());
+        spool.info(info::EXECUTABLE, &executable.to_string_lossy());
     }
-    spool.info("procs", &procs.to_string());
-    spool.info("policy", &policy.to_string());
-    spool.info("stack_bytes", &stack_bytes.to_string());
-    tracer::set_recording(true);
+    spool.info(info::PROCS, &procs.to_string());
+    spool.info(info::POLICY, &policy.to_string());
+    spool.info(info::STACK_BYTES, &stack_bytes.to_string());
+    spool.info(
+        info::EVENT_COST_NS,
+        &format!("{:.1}", gmp_trace::spool::writer::event_cost_ns()),
+    );
+    tracer::start_recording();
     Some(spool)
+}
+
+/// The performance counters that the recorder asks for; all there are, if it says nothing.
+fn counters(spool: &Spool) -> Option<Arc<Plan>> {
+    let wanted = from_environment(gmp_trace::version::ENV_COUNTERS).unwrap_or_default();
+    let every = from_environment(gmp_trace::version::ENV_COUNTERS_EVERY).unwrap_or_default();
+    Plan::make(spool, &wanted, every)
 }
 
 /// Says what is known of the G whose stack overflowed. Async-signal-safe.

@@ -22,6 +22,8 @@ pub mod fs;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
+pub mod spans;
+#[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
 pub mod sync;
@@ -35,6 +37,8 @@ mod sched;
 mod context;
 #[cfg(not(loom))]
 mod netpoll;
+#[cfg(not(loom))]
+mod perf;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]

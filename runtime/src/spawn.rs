@@ -15,6 +15,7 @@ use crate::sched::m;
 use crate::sched::park::{self, Object, Unparker};
 use crate::sched::wake::{self, Put};
 use crate::sched::{Sched, lock, preempt, run};
+use crate::spans;
 use crate::tracer::{Tracer, foreign};
 
 /// What a G leaves for who joins it: the word is 0 while it runs, [`DONE`] when the result is there, else the joiner.
@@ -208,6 +209,7 @@ fn prepare(
         g.suspender.set(suspender);
         let panicked = body();
         lock::unwound();
+        spans::forget(g);
         g.panicked.store(panicked, Ordering::Relaxed);
     });
     // SAFETY: the G is dead and owned by the caller.

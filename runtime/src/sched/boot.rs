@@ -106,6 +106,9 @@ pub(crate) fn stop(sched: &'static Sched) {
     }
     foreign::forget(sched);
     if let Some(spool) = &sched.spool {
+        if let Some(plan) = &sched.counters {
+            plan.state_result(spool);
+        }
         spool.finish();
     }
 }
@@ -150,6 +153,9 @@ pub(crate) fn start_thread(m: &'static M) {
             &format!("gmp-m{}", m.id.0),
         );
         m.sched.keep_tally(m.tracer());
+        if let Some(plan) = &m.sched.counters {
+            m.tracer().open_counters(plan, m.id);
+        }
         run::schedule(m);
         let tracer = m.tracer();
         tracer.emit(tracer.now(), Event::MExit {});

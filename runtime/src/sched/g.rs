@@ -29,6 +29,7 @@ use crate::sched::Sched;
 use crate::sched::m::M;
 use crate::sched::park::Commit;
 use crate::sched::runq::Item;
+use crate::spans::Entered;
 
 /// What a G asks of the scheduler when it suspends itself; read by the M that ran it.
 #[derive(Clone, Copy)]
@@ -73,6 +74,8 @@ pub(crate) struct G {
     pub(crate) request: Cell<Request>,
     /// Its own end of the switch; valid from its first instruction to its last.
     pub(crate) suspender: Cell<*const Suspender>,
+    /// The spans of the `tracing` crate that it is in. Touched by itself while it runs.
+    pub(crate) spans: Cell<Option<Box<Entered>>>,
     /// Its stack and what is on it, while it lives.
     pub(crate) coroutine: UnsafeCell<Option<Coroutine>>,
     /// Its stack while it is dead.
@@ -104,6 +107,7 @@ impl G {
             site: Cell::new(None),
             request: Cell::new(Request::None),
             suspender: Cell::new(std::ptr::null()),
+            spans: Cell::new(None),
             coroutine: UnsafeCell::new(None),
             stack: Cell::new(None),
             sched,

@@ -40,6 +40,8 @@ pub(crate) struct M {
     pub(crate) switch_ticks: Cell<u64>,
     /// The state of its random numbers.
     pub(crate) random: Cell<u64>,
+    /// Whether the spans of its G are being taken off this thread or put on it, which is nothing that the program did.
+    pub(crate) moving_spans: Cell<bool>,
     /// The G that is locked to it.
     pub(crate) locked_g: Cell<Option<GRef>>,
     /// The P it gets when it is woken. Written by the waker before the wake, read after it.
@@ -75,6 +77,7 @@ impl M {
             search: Cell::new((0, 0)),
             switch_ticks: Cell::new(0),
             random: Cell::new(seed | 1),
+            moving_spans: Cell::new(false),
             locked_g: Cell::new(None),
             next_p: AtomicPtr::new(std::ptr::null_mut()),
             next_spinning: AtomicBool::new(false),

@@ -14,6 +14,7 @@ use gmp_trace::spool::writer::{Spool, TallyBlock};
 
 use crate::context::StackPool;
 use crate::netpoll::Poller;
+use crate::perf::Plan;
 use crate::sched::g::GRef;
 use crate::sched::global_queue::{GlobalQueue, LengthHint};
 use crate::sched::idle::Idle;
@@ -53,6 +54,8 @@ pub(crate) struct Sched {
     pub(crate) poller: Poller,
     /// Where events go, if this runtime is recorded.
     pub(crate) spool: Option<Arc<Spool>>,
+    /// Which performance counters its Ms read, if any.
+    pub(crate) counters: Option<Arc<Plan>>,
     /// All Ps ever made; the first `procs` are in use. A slot is written once, while the world is stopped.
     ps: Box<[AtomicPtr<P>]>,
     /// The number of Ps in use. Written while the world is stopped.
@@ -124,6 +127,7 @@ impl Sched {
         stacks: StackPool,
         poller: Poller,
         spool: Option<Arc<Spool>>,
+        counters: Option<Arc<Plan>>,
         max_ms: usize,
         seed: u64,
     ) -> Sched {
@@ -132,6 +136,7 @@ impl Sched {
             stacks,
             poller,
             spool,
+            counters,
             ps: (0..MAX_PROCS)
                 .map(|_| AtomicPtr::new(std::ptr::null_mut()))
                 .collect(),

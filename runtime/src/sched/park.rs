@@ -25,6 +25,7 @@ use crate::sched::g::{G, GRef, Request};
 use crate::sched::m;
 use crate::sched::timers::{self, TimerAction, TimerHandle};
 use crate::sched::wake;
+use crate::spans;
 use crate::sys::futex;
 
 /// What runs on the scheduler's stack once a G's state is waiting: a borrowed closure whose lifetime the park outlives.
@@ -371,7 +372,11 @@ pub(crate) fn suspend(m: &'static m::M, g: GRef, request: Request) {
     if std::thread::panicking() {
         crate::sched::lock::pin_while_unwinding(m, g);
     }
+    let spans = spans::leave_thread(m, g);
     g.request.set(request);
     // SAFETY: the suspender is valid while the G runs, and this is the G itself, on its own stack.
     unsafe { (*g.suspender.get()).suspend() };
+    if let Some(spans) = spans {
+        spans::enter_thread(g, spans);
+    }
 }

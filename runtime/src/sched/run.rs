@@ -54,9 +54,10 @@ pub(crate) fn execute(m: &'static M, pick: Pick) {
             Some(c) => c.resume(),
             None => crate::fatal::fatal(format_args!("{} has no stack to run on", g.id())),
         };
+        let ticks = m.tracer().end_interval();
         match resumed {
-            Resumed::Done => return end(m, g),
-            Resumed::Suspended => match after(m, g) {
+            Resumed::Done => return end(m, g, ticks),
+            Resumed::Suspended => match after(m, g, ticks) {
                 Some(again) => pick = again,
                 None => return,
             },
@@ -80,8 +81,8 @@ fn begin(m: &'static M, pick: Pick) {
     tracer.count(Tally::Starts);
     // One reading of the clock serves the whole switch, unless something was waited for in between.
     let ticks = match m.switch_ticks.replace(0) {
-        0 => tracer.now(),
-        ticks => ticks,
+        0 => tracer.begin_interval(tracer.now(), false),
+        ticks => tracer.begin_interval(ticks, true),
     };
     tracer.emit(
         ticks,
@@ -96,22 +97,21 @@ fn begin(m: &'static M, pick: Pick) {
 }
 
 /// The running G suspended: does what it asked for. A G that is to go on at once is returned.
-fn after(m: &'static M, g: GRef) -> Option<Pick> {
+fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
     match g.request.replace(Request::None) {
         Request::None => {
             crate::fatal::fatal(format_args!("{} suspended without a request", g.id()))
         }
         Request::Yield => {
-            yielded(m, g);
+            yielded(m, g, ticks);
             None
         }
         Request::Preempt => {
-            preempted(m, g);
+            preempted(m, g, ticks);
             None
         }
         Request::Park(reason, commit) => {
             let tracer = m.tracer();
-            let ticks = tracer.now();
             m.switch_ticks.set(ticks);
             g.wait(reason);
             tracer.count_park(reason);
@@ -133,16 +133,15 @@ fn after(m: &'static M, g: GRef) -> Option<Pick> {
             })
         }
         Request::SyscallExit => {
-            syscall::exit_without_p(m, g);
+            syscall::exit_without_p(m, g, ticks);
             None
         }
     }
 }
 
 /// Go: `goschedImpl`.
-fn yielded(m: &'static M, g: GRef) {
+fn yielded(m: &'static M, g: GRef, ticks: u64) {
     let tracer = m.tracer();
-    let ticks = tracer.now();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
@@ -163,10 +162,9 @@ fn yielded(m: &'static M, g: GRef) {
 }
 
 /// Go: `gopreempt_m`. A G preempted for a stop of the world goes to `runnext`, so that it is the first to go on.
-fn preempted(m: &'static M, g: GRef) {
+fn preempted(m: &'static M, g: GRef, ticks: u64) {
     let stw = m.sched.is_stopping();
     let tracer = m.tracer();
-    let ticks = tracer.now();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
@@ -194,9 +192,8 @@ fn preempted(m: &'static M, g: GRef) {
 }
 
 /// The running G ended: its stack and itself go to the free list.
-fn end(m: &'static M, g: GRef) {
+fn end(m: &'static M, g: GRef, ticks: u64) {
     let tracer = m.tracer();
-    let ticks = tracer.now();
     m.switch_ticks.set(ticks);
     let panicked = g.panicked.load(Ordering::Relaxed);
     g.transition(GState::Running, GState::Dead);

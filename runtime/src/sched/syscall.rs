@@ -140,8 +140,10 @@ fn run_on(m: &'static M, g: GRef, p: &'static P) {
     g.transition(GState::Syscall, GState::Runnable);
     let tracer = m.tracer();
     tracer.count(Tally::SyscallExitsBlocked);
+    // The P changed, so another interval of the G begins.
+    let ticks = tracer.end_interval();
     tracer.emit(
-        tracer.now(),
+        ticks,
         Event::SyscallExitBlocked {
             placed: Placed::Direct,
             gq: 0,
@@ -160,14 +162,14 @@ fn run_on(m: &'static M, g: GRef, p: &'static P) {
         rule: Rule::Order,
         pos: 0,
     };
-    tracer.emit(tracer.now(), event);
+    let ticks = tracer.begin_interval(tracer.now(), false);
+    tracer.emit(ticks, event);
 }
 
 /// On the scheduler's stack, after the G suspended because no P was to be had: it goes to the global queue, unless
 /// one has become idle. Go: `exitsyscall0`.
-pub(crate) fn exit_without_p(m: &'static M, g: GRef) {
+pub(crate) fn exit_without_p(m: &'static M, g: GRef, ticks: u64) {
     let tracer = m.tracer();
-    let ticks = tracer.now();
     tracer.count(Tally::SyscallExitsBlocked);
     g.transition(GState::Syscall, GState::Runnable);
     m.g.set(None);

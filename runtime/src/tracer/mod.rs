@@ -4,27 +4,39 @@
 //! nothing is recorded. Counting is independent of it and always on: the counters are what the trace is checked against.
 
 use std::panic::Location;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use gmp_trace::clock;
 use gmp_trace::event::{Event, MKind, ParkReason};
-use gmp_trace::ids::{MId, SiteId};
+use gmp_trace::ids::{MId, SiteId, StringId};
 use gmp_trace::spool::writer::{Spool, TallyBlock, Writer};
 use gmp_trace::tally::Tally;
 
+mod address_cache;
 pub(crate) mod foreign;
-mod sites;
 
-use sites::SiteCache;
+use crate::perf::{Plan, Readings};
+
+use address_cache::AddressCache;
 
 /// Whether anything is recorded in this process; switched off in a forked child.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// Says that a recording has begun, or that this process must not go on with its parent's.
-pub(crate) fn set_recording(on: bool) {
+/// Says that a recording has begun. A child that this process forks from now on is not recorded: the spool takes its files away
+/// from it, and its events are not even made.
+pub(crate) fn start_recording() {
+    extern "C" fn in_child() {
+        // Relaxed: this is the only thread.
+        RECORDING.store(false, Ordering::Relaxed);
+    }
+    static INSTALL: Once = Once::new();
+    // SAFETY: the handler does one store.
+    INSTALL.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
+    });
     // Relaxed: a hint read by the same threads that hold a writer; a writer itself is handed over through other means.
-    RECORDING.store(on, Ordering::Relaxed);
+    RECORDING.store(true, Ordering::Relaxed);
 }
 
 /// One thread's end of the trace.
@@ -36,7 +48,9 @@ pub(crate) struct Tracer {
 struct Recording {
     writer: Writer,
     spool: Arc<Spool>,
-    sites: SiteCache,
+    sites: AddressCache<SiteId>,
+    names: AddressCache<StringId>,
+    readings: Option<Readings>,
 }
 
 impl Tracer {
@@ -54,7 +68,9 @@ impl Tracer {
         let recording = spool.map(|spool| Recording {
             writer: spool.writer(m, tid, kind, name),
             spool: Arc::clone(spool),
-            sites: SiteCache::new(),
+            sites: AddressCache::new(),
+            names: AddressCache::new(),
+            readings: None,
         });
         let tally = match &recording {
             Some(r) => r.writer.tally(),
@@ -64,6 +80,43 @@ impl Tracer {
         tracer.count(Tally::MStarts);
         tracer.emit(tracer.now(), Event::MStart { tid, kind });
         tracer
+    }
+
+    /// Opens the performance counters of the calling thread, whose tracer this is.
+    pub(crate) fn open_counters(&mut self, plan: &Arc<Plan>, m: MId) {
+        let ticks = self.now();
+        if let Some(r) = &mut self.recording {
+            r.readings = Readings::open(plan, &r.spool, m, ticks);
+        }
+    }
+
+    /// An interval of a G begins at `ticks`, `gapless` if the one before ended then too. The time of its `start`: later if the counters
+    /// were read, which belongs to no G.
+    #[inline]
+    pub(crate) fn begin_interval(&mut self, ticks: u64, gapless: bool) -> u64 {
+        let Some(readings) = self.recording.as_mut().and_then(|r| r.readings.as_mut()) else {
+            return ticks;
+        };
+        let just_read = readings.has_just_read();
+        match readings.begin(ticks, gapless) {
+            Some(event) => {
+                self.emit(ticks, event);
+                self.now()
+            }
+            None if just_read => self.now(),
+            None => ticks,
+        }
+    }
+
+    /// The interval of a G ends; the time of its end. Its reading, if there is one, is made after that time but recorded before the end.
+    #[inline]
+    pub(crate) fn end_interval(&mut self) -> u64 {
+        let ticks = self.now();
+        let readings = self.recording.as_mut().and_then(|r| r.readings.as_mut());
+        if let Some(event) = readings.and_then(Readings::end) {
+            self.emit(ticks, event);
+        }
+        ticks
     }
 
     /// The counters of this thread.
@@ -87,7 +140,7 @@ impl Tracer {
     #[inline(always)]
     pub(crate) fn emit(&mut self, ticks: u64, event: Event) {
         if let Some(r) = &mut self.recording {
-            // Relaxed: see `set_recording`.
+            // Relaxed: see `start_recording`.
             if RECORDING.load(Ordering::Relaxed) {
                 r.writer.emit(ticks, event);
             }
@@ -134,7 +187,26 @@ impl Tracer {
     pub(crate) fn site(&mut self, location: &'static Location<'static>) -> SiteId {
         match &mut self.recording {
             None => SiteId(0),
-            Some(r) => r.sites.get(location, &r.spool),
+            Some(r) => r.sites.get(location, || {
+                let spool = &r.spool;
+                spool.site(location.file(), location.line(), location.column())
+            }),
+        }
+    }
+
+    /// The trace's number for a name in the program; none when nothing is recorded.
+    pub(crate) fn name(&mut self, name: &'static str) -> StringId {
+        match &mut self.recording {
+            None => StringId(0),
+            Some(r) => r.names.get(name, || r.spool.string(name)),
+        }
+    }
+
+    /// The trace's number for a text; none when nothing is recorded. Takes a lock.
+    pub(crate) fn text(&mut self, text: &str) -> StringId {
+        match &mut self.recording {
+            None => StringId(0),
+            Some(r) => r.spool.string(text),
         }
     }
 

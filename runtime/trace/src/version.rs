@@ -16,7 +16,37 @@ pub const ENV_PROCS: &str = "GMP_PROCS";
 pub const ENV_POLICY: &str = "GMP_POLICY";
 /// What a writer does when there is no more room: `block` while the recorder lives, or `drop`.
 pub const ENV_SPOOL_FULL: &str = "GMP_SPOOL_FULL";
-/// Which perf counters to read: `auto`, `none`, or a comma list of names.
+/// Which performance counters are read: `auto`, `none`, or names with commas between them.
 pub const ENV_COUNTERS: &str = "GMP_COUNTERS";
-/// When to read them: `auto` for a random sample of run intervals, `switch` for every switch.
+/// When performance counters are read: `auto` (a random sample of the intervals in which Gs run) or `switch` (each of them).
 pub const ENV_COUNTERS_EVERY: &str = "GMP_COUNTERS_EVERY";
+
+/// Facts about a process that its runtime states in `tables` ([`crate::spool::tables::Entry::Info`]), by their keys.
+pub mod info {
+    /// The runtime's name and version.
+    pub const RUNTIME: &str = "runtime";
+    /// The path of the program.
+    pub const EXECUTABLE: &str = "executable";
+    /// The number of Ps at the start.
+    pub const PROCS: &str = "procs";
+    /// The policy, as its text form.
+    pub const POLICY: &str = "policy";
+    /// Bytes of each G's stack.
+    pub const STACK_BYTES: &str = "stack_bytes";
+    /// What recording one event costs, the reading of the clock included, in ns; measured at the start.
+    pub const EVENT_COST_NS: &str = "event_cost_ns";
+    /// Where the counters come from and what is missing, in words. `counters_reason.m3` is about M3 alone.
+    pub const COUNTERS_REASON: &str = "counters_reason";
+    /// When counters are read: `auto` or `switch`.
+    pub const COUNTERS_EVERY: &str = "counters_every";
+    /// What one reading of the counters costs in ns; measured at the start.
+    pub const COUNTERS_READ_NS: &str = "counters_read_ns";
+    /// The names of the counters that are read, with commas between them; `none`.
+    pub const COUNTERS: &str = "counters";
+    /// The share of the intervals of Gs that were read, over the whole run: stated at its end; 1 when each switch is read.
+    pub const COUNTERS_PROBABILITY: &str = "counters_probability";
+    /// With which probability an interval of a G is read on one M, stated anew whenever that M changes it. The key goes on with the M and
+    /// the ticks, `counters_sampling.m3.t12345`: the value holds for the intervals that begin on M3 from then on. An estimate of a
+    /// total weighs each reading with its inverse.
+    pub const COUNTERS_SAMPLING: &str = "counters_sampling";
+}

@@ -7,12 +7,19 @@ use std::sync::atomic::AtomicU64;
 
 use memmap2::MmapRaw;
 
-use super::SpoolError;
+use super::{SpoolError, fork};
 
 /// A mapped file of fixed length whose blocks are all allocated.
 #[derive(Debug)]
 pub(super) struct Map {
     map: MmapRaw,
+    guarded: &'static fork::Entry,
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        self.guarded.release();
+    }
 }
 
 impl Map {
@@ -28,7 +35,10 @@ impl Map {
             .map_err(SpoolError::io("no space for", path))
             .and_then(|()| MmapRaw::map_raw(&file).map_err(SpoolError::io("cannot map", path)));
         match map {
-            Ok(map) => Ok(Map { map }),
+            Ok(map) => {
+                let guarded = fork::guard(map.as_mut_ptr(), map.len());
+                Ok(Map { map, guarded })
+            }
             Err(e) => {
                 // A file without blocks is of no use to a reader.
                 let _ = std::fs::remove_file(path);

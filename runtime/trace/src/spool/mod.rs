@@ -16,6 +16,7 @@
 //! are counted, never faults.
 
 pub mod control;
+mod fork;
 pub mod layout;
 mod map;
 pub mod reader;

@@ -48,6 +48,21 @@ pub enum Entry {
         /// Its value.
         value: String,
     },
+    /// A counter that was asked for: what a `c` field of [`crate::event::Event::Counters`] counts.
+    Counter {
+        /// Which field: 0 is `c0`.
+        index: u32,
+        /// Its name.
+        name: String,
+        /// What one is: `events`, or `ns`.
+        unit: String,
+        /// Whether the processor counts it; else the kernel does.
+        hardware: bool,
+        /// Whether it counts at all; if not, its field says nothing.
+        available: bool,
+        /// Why it is not available, or what it leaves out; empty when there is nothing to say.
+        reason: String,
+    },
 }
 
 impl Entry {
@@ -91,6 +106,23 @@ impl Entry {
                 text(&mut body, key);
                 text(&mut body, value);
                 4
+            }
+            Entry::Counter {
+                index,
+                name,
+                unit,
+                hardware,
+                available,
+                reason,
+            } => {
+                numbers(
+                    &mut body,
+                    &[(*index).into(), (*hardware).into(), (*available).into()],
+                );
+                [name, unit, reason]
+                    .into_iter()
+                    .for_each(|t| text(&mut body, t));
+                5
             }
         };
         let mut out = vec![tag];
@@ -140,6 +172,17 @@ fn decode(tag: u8, c: &mut Cursor<'_>) -> Option<Entry> {
             key: c.text()?,
             value: c.text()?,
         },
+        5 => {
+            let (index, hardware, available) = (c.u32()?, c.number()? != 0, c.number()? != 0);
+            Entry::Counter {
+                index,
+                name: c.text()?,
+                unit: c.text()?,
+                hardware,
+                available,
+                reason: c.text()?,
+            }
+        }
         _ => return None,
     })
 }
@@ -228,12 +271,20 @@ mod tests {
                 key: "procs".into(),
                 value: "4".into(),
             },
+            Entry::Counter {
+                index: 5,
+                name: "context-switches".into(),
+                unit: "events".into(),
+                hardware: false,
+                available: true,
+                reason: String::new(),
+            },
         ];
         let bytes: Vec<u8> = entries.iter().flat_map(Entry::encode).collect();
         assert_eq!(decode_all(&bytes), (entries.clone(), false));
         assert_eq!(
             decode_all(&bytes[..bytes.len() - 1]),
-            (entries[..3].to_vec(), true)
+            (entries[..4].to_vec(), true)
         );
     }
 

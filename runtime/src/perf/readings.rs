@@ -1,0 +1,154 @@
+//! The readings of one M: when they are made, and the events that come of them.
+
+use std::sync::Arc;
+
+use gmp_trace::event::Event;
+use gmp_trace::ids::MId;
+use gmp_trace::spool::writer::Spool;
+use gmp_trace::version::info;
+
+use super::group::{Group, MOST, Values};
+use super::probe::Plan;
+use super::sample::Sampler;
+use super::spec::Every;
+
+/// What the writing of an event adds to the cost of a reading, in ns.
+const EVENT_NS: f64 = 30.0;
+
+/// One M's counters and what they said last.
+pub(crate) struct Readings {
+    plan: Arc<Plan>,
+    spool: Arc<Spool>,
+    m: MId,
+    group: Group,
+    last: Values,
+    sampler: Sampler,
+    /// Of its own, so that a recorded scheduler chooses its victims as one that is not.
+    random: u64,
+    /// Whether the interval that runs is being read.
+    reading: bool,
+    /// Whether the last interval ended with a reading.
+    just_read: bool,
+}
+
+impl Readings {
+    /// Opens the counters of the calling thread; `None`, and a fact in the recording, where it can have none.
+    pub(crate) fn open(
+        plan: &Arc<Plan>,
+        spool: &Arc<Spool>,
+        m: MId,
+        ticks: u64,
+    ) -> Option<Readings> {
+        let opened = plan.open().and_then(|group| Ok((group.read()?, group)));
+        let (last, group) = match opened {
+            Ok(opened) => opened,
+            Err(e) => {
+                let key = format!("{}.m{}", info::COUNTERS_REASON, m.0);
+                spool.info(&key, &format!("this M reads none: {e}"));
+                return None;
+            }
+        };
+        let interval_cost_ns = 2.0 * (plan.read_ns + EVENT_NS);
+        let readings = Readings {
+            plan: Arc::clone(plan),
+            spool: Arc::clone(spool),
+            m,
+            group,
+            last,
+            sampler: Sampler::new(ticks, interval_cost_ns, plan.ticks_per_ns),
+            random: 0x9E37_79B9_7F4A_7C15
+                ^ (u64::from(m.0) + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9),
+            reading: false,
+            just_read: false,
+        };
+        if plan.every == Every::Auto {
+            readings.state_probability(ticks);
+        }
+        Some(readings)
+    }
+
+    /// Whether the last interval ended with a reading, so that some time has passed since it ended.
+    #[inline]
+    pub(crate) fn has_just_read(&self) -> bool {
+        self.just_read
+    }
+
+    /// An interval begins at `ticks`; `gapless` if the one before ended at this moment. The reading, if it needs one.
+    #[inline]
+    pub(crate) fn begin(&mut self, ticks: u64, gapless: bool) -> Option<Event> {
+        let was_read = std::mem::replace(&mut self.just_read, false) && gapless;
+        self.reading = match self.plan.every {
+            Every::Switch => true,
+            Every::Auto => {
+                if self.sampler.adapt(ticks) {
+                    self.state_probability(ticks);
+                }
+                let random = self.next_random();
+                self.sampler.select(random)
+            }
+        };
+        if self.reading && !was_read {
+            self.read()
+        } else {
+            None
+        }
+    }
+
+    /// The interval ends: the reading, if it is being read.
+    #[inline]
+    pub(crate) fn end(&mut self) -> Option<Event> {
+        if !self.reading {
+            return None;
+        }
+        self.reading = false;
+        self.just_read = true;
+        self.read()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read(&mut self) -> Option<Event> {
+        // What fails once for an open descriptor fails always; the interval then has no value.
+        let now = self.group.read().ok()?;
+        let last = std::mem::replace(&mut self.last, now);
+        let mut fields = [0; MOST];
+        for (i, c) in self.plan.chosen.iter().enumerate() {
+            fields[c.field] = now.counts[i].saturating_sub(last.counts[i]);
+        }
+        let [c0, c1, c2, c3, c4, c5, c6, c7] = fields;
+        Some(Event::Counters {
+            enabled_ns: now.enabled_ns.saturating_sub(last.enabled_ns),
+            running_ns: now.running_ns.saturating_sub(last.running_ns),
+            c0,
+            c1,
+            c2,
+            c3,
+            c4,
+            c5,
+            c6,
+            c7,
+        })
+    }
+
+    /// xorshift64: its high bits, which the sampler does not look at, are no better than its low ones.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    #[cold]
+    fn state_probability(&self, ticks: u64) {
+        let probability = self.sampler.probability();
+        let key = format!("{}.m{}.t{ticks}", info::COUNTERS_SAMPLING, self.m.0);
+        self.spool.info(&key, &probability.to_string());
+    }
+}
+
+impl Drop for Readings {
+    fn drop(&mut self) {
+        let (seen, selected) = self.sampler.totals();
+        self.plan.add(seen, selected);
+    }
+}

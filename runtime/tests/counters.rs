@@ -1,0 +1,251 @@
+//! Performance counters in a recording: what was asked for is there or has a reason, and readings bracket the intervals of Gs.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::process::Command;
+
+use gmp_runtime::{Builder, go, syscall, yield_now};
+use gmp_trace::event::{Event, Kind};
+use gmp_trace::ids::WriterId;
+use gmp_trace::spool::reader::{ProcessSpool, Recorded};
+use gmp_trace::spool::tables::Entry;
+use gmp_trace::version::{ENV_COUNTERS, ENV_COUNTERS_EVERY, ENV_SPOOL, info};
+
+/// Set in the program that a test runs: which part it is to play.
+const PART: &str = "GMP_TEST_PART";
+
+fn is_part(part: &str) -> bool {
+    std::env::var(PART).is_ok_and(|p| p == part)
+}
+
+/// Runs `part` of a test recorded, with these wishes for counters.
+fn record(test: &str, part: &str, counters: &str, every: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let output = Command::new(std::env::current_exe().expect("this binary"))
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(PART, part)
+        .env(ENV_SPOOL, dir.path())
+        .env(ENV_COUNTERS, counters)
+        .env(ENV_COUNTERS_EVERY, every)
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    (dir, stderr)
+}
+
+fn spool(dir: &tempfile::TempDir) -> ProcessSpool {
+    let mut processes = std::fs::read_dir(dir.path()).expect("readable");
+    let process = processes.next().expect("a process").expect("readable");
+    ProcessSpool::open(&process.path()).expect("a spool")
+}
+
+fn streams(spool: &ProcessSpool) -> BTreeMap<WriterId, Vec<Recorded>> {
+    let read = |(w, _)| {
+        let events: Result<Vec<_>, _> = spool.stream(w).collect();
+        (w, events.expect("whole records"))
+    };
+    spool.writers().map(read).collect()
+}
+
+fn facts(spool: &ProcessSpool, key: &str) -> Vec<String> {
+    let values = spool.entries.iter().filter_map(|e| match e {
+        Entry::Info { key: k, value } if k == key => Some(value.clone()),
+        _ => None,
+    });
+    values.collect()
+}
+
+/// The field of a counter, if it is available.
+fn field(spool: &ProcessSpool, wanted: &str) -> Option<usize> {
+    spool.entries.iter().find_map(|e| match e {
+        Entry::Counter {
+            index,
+            name,
+            available: true,
+            ..
+        } if name == wanted => Some(*index as usize),
+        _ => None,
+    })
+}
+
+fn values(event: &Event) -> Option<Vec<u64>> {
+    let mut values = Vec::new();
+    event.args(|raw| values.push(raw));
+    (event.kind() == Kind::Counters).then(|| values.split_off(2))
+}
+
+fn ends_an_interval(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Park | Kind::Yield | Kind::Preempt | Kind::Exit | Kind::SyscallExitBlocked
+    )
+}
+
+/// Gs that compute, yield, make system calls and touch new memory.
+fn work(rounds: u64) {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2).run(move || {
+        let gs: Vec<_> = (0..rounds)
+            .map(|i| {
+                go(move || {
+                    let memory = vec![1u8; 64 << 10];
+                    yield_now();
+                    syscall(|| black_box(std::fs::metadata("/")).is_ok());
+                    (0..2_000).fold(i, |a, b| black_box(a.wrapping_mul(31) ^ b))
+                        + u64::from(memory[5])
+                })
+            })
+            .collect();
+        for g in gs {
+            black_box(g.join().expect("no panic"));
+        }
+    });
+}
+
+#[test]
+fn every_interval_is_read_when_each_switch_is() {
+    if is_part("switch") {
+        return work(300);
+    }
+    let test = "every_interval_is_read_when_each_switch_is";
+    let (dir, _) = record(test, "switch", "auto", "switch");
+    let spool = spool(&dir);
+    let defined = spool.entries.iter().filter_map(|e| match e {
+        Entry::Counter {
+            name,
+            unit,
+            available,
+            reason,
+            ..
+        } => Some((name, unit, *available, reason)),
+        _ => None,
+    });
+    let defined: Vec<_> = defined.collect();
+    assert_eq!(defined.len(), 8);
+    for (name, unit, available, reason) in defined {
+        assert!(["events", "ns"].contains(&unit.as_str()));
+        assert!(
+            available || !reason.is_empty(),
+            "{name} is missing without a reason"
+        );
+    }
+    assert_eq!(facts(&spool, info::COUNTERS_EVERY), ["switch"]);
+    assert_eq!(facts(&spool, info::COUNTERS_PROBABILITY), ["1"]);
+    let cost: f64 = facts(&spool, info::EVENT_COST_NS)[0].parse().expect("ns");
+    assert!(cost > 0.0);
+    let Some(clock) = field(&spool, "task-clock") else {
+        // A sandbox without perf_event_open: it must have said so, and read nothing.
+        assert!(!facts(&spool, info::COUNTERS_REASON).is_empty());
+        return;
+    };
+    let (mut intervals, mut on_cpu_ns) = (0, 0);
+    for events in streams(&spool).values() {
+        let (mut starts, mut running) = (0, false);
+        for (before, r) in events.iter().zip(&events[1..]) {
+            match r.event.kind() {
+                Kind::Start => {
+                    assert!(!running);
+                    (starts, running) = (starts + 1, true);
+                }
+                Kind::Counters if running => {
+                    // One interval alone is between this reading and the one before.
+                    assert_eq!(starts, 1);
+                    on_cpu_ns += values(&r.event).expect("counters")[clock];
+                    starts = 0;
+                }
+                Kind::Counters => {
+                    starts = 0;
+                }
+                kind if ends_an_interval(kind) && running => {
+                    assert_eq!(before.event.kind(), Kind::Counters);
+                    running = false;
+                    intervals += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(intervals >= 601, "{intervals}");
+    assert!(on_cpu_ns > 0);
+}
+
+#[test]
+fn a_sample_says_with_which_probability_it_was_drawn() {
+    if is_part("sample") {
+        return work(20_000);
+    }
+    let test = "a_sample_says_with_which_probability_it_was_drawn";
+    let (dir, _) = record(test, "sample", "task-clock,page-faults", "auto");
+    let spool = spool(&dir);
+    if field(&spool, "task-clock").is_none() {
+        assert!(!facts(&spool, info::COUNTERS_REASON).is_empty());
+        return;
+    }
+    let read_ns: f64 = facts(&spool, info::COUNTERS_READ_NS)[0]
+        .parse()
+        .expect("ns");
+    assert!(read_ns > 0.0);
+    let mut stated = 0;
+    for entry in &spool.entries {
+        if let Entry::Info { key, value } = entry
+            && let Some(of) = key.strip_prefix(info::COUNTERS_SAMPLING)
+        {
+            let p: f64 = value.parse().expect("a probability");
+            assert!(p > 0.0 && p <= 1.0 && of.starts_with(".m") && of.contains(".t"));
+            stated += 1;
+        }
+    }
+    assert!(stated > 0);
+    let (mut starts, mut read) = (0, 0);
+    for events in streams(&spool).values() {
+        let mut running = false;
+        for r in events {
+            match r.event.kind() {
+                Kind::Start => (starts, running) = (starts + 1, true),
+                Kind::Counters => read += u32::from(running),
+                kind if ends_an_interval(kind) => running = false,
+                _ => {}
+            }
+        }
+    }
+    assert!(read > 0 && read < starts, "{read} of {starts}");
+    let share: f64 = facts(&spool, info::COUNTERS_PROBABILITY)[0]
+        .parse()
+        .expect("a share");
+    assert!((share - f64::from(read) / f64::from(starts)).abs() < 0.01);
+}
+
+#[test]
+fn none_are_read_when_none_are_wanted() {
+    if is_part("none") {
+        return work(50);
+    }
+    let (dir, _) = record("none_are_read_when_none_are_wanted", "none", "none", "auto");
+    let spool = spool(&dir);
+    assert_eq!(facts(&spool, info::COUNTERS_REASON), ["not asked for"]);
+    let all = streams(&spool);
+    assert!(all.values().flatten().all(|r| values(&r.event).is_none()));
+}
+
+#[test]
+fn a_counter_that_does_not_exist_ends_the_program() {
+    if is_part("wrong") {
+        return work(1);
+    }
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let test = "a_counter_that_does_not_exist_ends_the_program";
+    let output = Command::new(std::env::current_exe().expect("this binary"))
+        .args([test, "--exact", "--nocapture"])
+        .env(PART, "wrong")
+        .env(ENV_SPOOL, dir.path())
+        .env(ENV_COUNTERS, "cakes")
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        stderr.contains("GMP_COUNTERS=cakes: cakes is no counter"),
+        "{stderr}"
+    );
+}
