@@ -1,0 +1,48 @@
+//! `gmp-workloads NAME [options]`: the bundled programs.
+//!
+//! Each program is one file in `programs/`: it states a claim about the scheduler, does its work on a runtime of its own, checks that
+//! the work was done right, and reports what it measured. The line in [`registry!`](registry) makes it known to the command line and to `--list`.
+
+mod programs;
+mod registry;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Bundled programs for the GMP runtime: each demonstrates one claim and measures it.
+#[derive(Debug, Parser)]
+#[command(name = "gmp-workloads", version, arg_required_else_help = true)]
+struct Args {
+    /// List the programs with what they demonstrate
+    #[arg(long, exclusive = true)]
+    list: bool,
+
+    #[command(flatten)]
+    common: report::Common,
+
+    #[command(subcommand)]
+    program: Option<registry::Program>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let Some(program) = args.program else {
+        for (name, claim) in registry::CLAIMS {
+            println!("{name:<18}{claim}");
+        }
+        return ExitCode::SUCCESS;
+    };
+    match program.run(&args.common) {
+        Ok(Some(report)) => {
+            report.print(&args.common);
+            ExitCode::SUCCESS
+        }
+        Ok(None) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("gmp-workloads: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
