@@ -1,0 +1,496 @@
+//! `gmp-record` as a user meets it: real processes, real kills. Each test runs itself again as the recorded program.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use gmp_runtime::{Builder, go, time, yield_now};
+use gmp_store::Store;
+use gmp_store::run::Run;
+
+/// Set in the recorded program: which part it is to play.
+const PART: &str = "GMP_TEST_PART";
+/// Set in the recorded program: the folder of the test.
+const DIR: &str = "GMP_TEST_DIR";
+
+/// A `gmp-record` for the test with this name, in a folder of its own.
+struct Recorder {
+    dir: tempfile::TempDir,
+    test: &'static str,
+}
+
+impl Recorder {
+    fn new(test: &'static str) -> Recorder {
+        Recorder {
+            dir: tempfile::tempdir().expect("a temporary folder"),
+            test,
+        }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Ready to record this test's program in a part.
+    fn command(&self, options: &[&str], part: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gmp-record"));
+        command
+            .current_dir(self.dir.path())
+            .args(["--spool", "."])
+            .args(options)
+            .arg("--")
+            .arg(std::env::current_exe().expect("this program"))
+            .args([self.test, "--exact", "--nocapture", "--test-threads=1"])
+            .env(PART, part)
+            .env(DIR, self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, options: &[&str], part: &str) -> Output {
+        self.command(options, part).output().expect("it starts")
+    }
+
+    fn start(&self, options: &[&str], part: &str) -> Child {
+        self.command(options, part)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(self.path("stderr")).expect("a file"))
+            .spawn()
+            .expect("it starts")
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.path("trace.db")).expect("a database")
+    }
+
+    /// Waits until the recorded program has come to a point.
+    fn wait_for(&self, name: &str, recorder: &mut Child) {
+        while !self.path(name).exists() {
+            let ended = recorder.try_wait().expect("a child");
+            assert!(ended.is_none(), "{ended:?}: {}", self.stderr());
+            std::thread::yield_now();
+        }
+    }
+
+    fn pid(&self, name: &str) -> libc::pid_t {
+        // The file appears before its content.
+        loop {
+            let text = std::fs::read_to_string(self.path(name)).expect("readable");
+            if let Some(pid) = text.strip_suffix('\n') {
+                return pid.parse().expect("a number");
+            }
+        }
+    }
+
+    fn stderr(&self) -> String {
+        std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
+    }
+
+    /// The spools that lie in the folder.
+    fn spools(&self) -> usize {
+        let entries = std::fs::read_dir(self.dir.path()).expect("readable");
+        entries
+            .filter(|e| {
+                let name = e.as_ref().expect("readable").file_name();
+                name.to_string_lossy().starts_with("gmp-spool-")
+            })
+            .count()
+    }
+}
+
+fn part() -> Option<String> {
+    std::env::var(PART).ok()
+}
+
+fn own(name: &str) -> std::path::PathBuf {
+    Path::new(&std::env::var_os(DIR).expect("the test's folder")).join(name)
+}
+
+/// A few hundred Gs that yield and sleep.
+fn work() {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2).run(|| {
+        let gs: Vec<_> = (0..300_u64)
+            .map(|i| {
+                go(move || {
+                    yield_now();
+                    if i % 10 == 0 {
+                        time::sleep(std::time::Duration::from_micros(50));
+                    }
+                })
+            })
+            .collect();
+        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+    });
+}
+
+/// Works until a file appears, and says when it has begun.
+fn work_until_told() {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2).run(|| {
+        let mut rounds = 0_u64;
+        while !own("stop").exists() {
+            go(yield_now).join().expect("no panic");
+            rounds += 1;
+            if rounds == 1_000 {
+                std::fs::write(own("begun"), format!("{}\n", std::process::id()))
+                    .expect("writable");
+            }
+        }
+    });
+}
+
+fn number(store: &Store, sql: &str) -> i64 {
+    store
+        .db()
+        .query_row(sql, [], |r| r.get(0))
+        .expect("a number")
+}
+
+/// Each counter of the runtime with the number of its events, where they differ.
+fn differences(store: &Store) -> Vec<(String, i64, i64)> {
+    use gmp_trace::tally::{Equals, Tally};
+    let mut found = Vec::new();
+    for tally in Tally::ALL {
+        let Equals::Count(kind) = tally.equals() else {
+            continue;
+        };
+        let recorded = number(
+            store,
+            &format!("SELECT count(*) FROM event WHERE kind = {}", kind as u8),
+        );
+        let counted = number(
+            store,
+            &format!(
+                "SELECT sum(value) FROM own_counter WHERE name = '{}'",
+                tally.name()
+            ),
+        );
+        if recorded != counted {
+            found.push((tally.name().to_owned(), recorded, counted));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_run_is_recorded_whole() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("a_run_is_recorded_whole");
+    let options = [
+        "--label",
+        "first",
+        "--tag",
+        "host=lab",
+        "--procs",
+        "3",
+        "--policy",
+        "steal=one",
+        "--json",
+    ];
+    let output = recorder.run(&options, "work");
+    assert!(output.status.success(), "{output:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let json: serde_json::Value =
+        serde_json::from_str(stdout.lines().last().unwrap_or_default()).expect("JSON");
+    let store = recorder.store();
+    let run = Run::find(&store, "first").expect("the run");
+    assert_eq!(json["events"], run.events);
+    assert_eq!(
+        (run.status.as_str(), run.ingest.as_str(), run.exit_code),
+        ("ok", "done", Some(0))
+    );
+    assert_eq!(
+        (run.lost, run.unordered, run.resynced, run.procs),
+        (0, 0, 0, Some(3))
+    );
+    assert!(
+        run.policy
+            .as_deref()
+            .is_some_and(|p| p.contains("steal=one"))
+    );
+    assert_eq!(number(&store, "SELECT count(*) FROM event"), run.events);
+    assert_eq!(differences(&store), []);
+    let ended = "SELECT count(*) FROM g WHERE exit_ts IS NOT NULL AND spawn_ts <= exit_ts AND site IS NOT NULL";
+    assert_eq!(number(&store, ended), 301);
+    let params = "SELECT count(*) FROM run_param WHERE (name, value) IN \
+        (('tag.host', 'lab'), ('procs', 3), ('policy.steal', 'one'), ('policy.global_tick', 61))";
+    assert_eq!(number(&store, params), 4);
+    let latency = "SELECT count(*) FROM wakeup WHERE latency_ns IS NOT NULL";
+    assert!(number(&store, latency) > 300);
+    let ticks = "SELECT count(*) FROM clock";
+    assert!(number(&store, ticks) >= 2);
+    assert_eq!(recorder.spools(), 0);
+}
+
+#[test]
+fn a_database_gains_a_run() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("a_database_gains_a_run");
+    for n in 1..=2 {
+        assert!(recorder.run(&["-q"], "work").status.success());
+        assert_eq!(Run::list(&recorder.store()).expect("runs").len(), n);
+    }
+    let store = recorder.store();
+    let overlap =
+        "SELECT count(*) FROM run a, run b WHERE a.run < b.run AND a.last_event >= b.first_event";
+    assert_eq!(number(&store, overlap), 0);
+}
+
+#[test]
+fn exit_codes_are_passed_on() {
+    match part().as_deref() {
+        Some("seven") => {
+            work();
+            std::process::exit(7);
+        }
+        Some("killed") => {
+            work();
+            // SAFETY: no preconditions.
+            unsafe { libc::raise(libc::SIGTERM) };
+        }
+        Some("no runtime") => return,
+        _ => {}
+    }
+    let recorder = Recorder::new("exit_codes_are_passed_on");
+    assert_eq!(recorder.run(&["-q"], "seven").status.code(), Some(7));
+    assert_eq!(
+        recorder.run(&["-q"], "killed").status.code(),
+        Some(128 + 15)
+    );
+    let store = recorder.store();
+    let status = |run: &str| Run::find(&store, run).expect("a run").status;
+    assert_eq!(
+        (status("1").as_str(), status("2").as_str()),
+        ("failed", "cut")
+    );
+    let without = recorder.run(&["-o", "none.db"], "no runtime");
+    assert_eq!(without.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("no GMP runtime"));
+    assert!(!recorder.path("none.db").exists());
+    let run = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_gmp-record"))
+            .current_dir(recorder.dir.path())
+            .args(args)
+            .output()
+            .expect("it starts")
+    };
+    assert_eq!(
+        run(&["-o", "x.db", "./is-not-there"]).status.code(),
+        Some(127)
+    );
+    std::fs::write(recorder.path("data"), "no program").expect("writable");
+    assert_eq!(run(&["-o", "x.db", "./data"]).status.code(), Some(126));
+    assert_eq!(run(&["--procs", "none"]).status.code(), Some(125));
+    assert_eq!(
+        run(&["--policy", "steal=all", "./data"]).status.code(),
+        Some(125)
+    );
+    assert_eq!(
+        run(&["-o", "no/such/folder.db", "./data"]).status.code(),
+        Some(125)
+    );
+    assert!(!recorder.path("x.db").exists());
+    assert_eq!(recorder.spools(), 0);
+}
+
+#[test]
+fn another_file_is_refused_before_the_program_starts() {
+    if part().is_some() {
+        std::fs::write(own("started"), "").expect("writable");
+        return work();
+    }
+    let recorder = Recorder::new("another_file_is_refused_before_the_program_starts");
+    let notes = recorder.path("trace.db");
+    std::fs::write(&notes, "my notes").expect("writable");
+    let refused = recorder.run(&[], "work");
+    assert_eq!(refused.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no trace database"));
+    assert_eq!(std::fs::read(&notes).expect("readable"), b"my notes");
+    assert!(!recorder.path("started").exists());
+    assert!(recorder.run(&["-q", "--force"], "work").status.success());
+    assert_eq!(Run::list(&recorder.store()).expect("runs").len(), 1);
+    // A file that its user may not write is an error that names it.
+    let mut mode = std::fs::metadata(&notes).expect("a file").permissions();
+    mode.set_mode(0o400);
+    std::fs::set_permissions(&notes, mode).expect("settable");
+    // Root may write to anything.
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        let refused = recorder.run(&[], "work");
+        assert_eq!(refused.status.code(), Some(125));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("trace.db"));
+    }
+}
+
+#[test]
+fn a_killed_program_leaves_what_it_published() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("a_killed_program_leaves_what_it_published");
+    let mut child = recorder.start(&[], "work");
+    recorder.wait_for("begun", &mut child);
+    // SAFETY: the process is the recorder's child, which is not waited for before it has ended.
+    unsafe { libc::kill(recorder.pid("begun"), libc::SIGKILL) };
+    assert_eq!(child.wait().expect("a child").code(), Some(128 + 9));
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert_eq!(
+        (run.status.as_str(), run.signal, run.unordered),
+        ("cut", Some(9), 0)
+    );
+    assert_eq!(number(&store, "SELECT finished FROM process"), 0);
+    assert!(run.events > 4_000);
+    let writers = number(&store, "SELECT count(*) FROM m");
+    for (name, recorded, counted) in differences(&store) {
+        assert!(
+            (recorded - counted).abs() <= writers,
+            "{name}: {recorded} recorded, {counted} counted"
+        );
+    }
+    assert!(
+        recorder.stderr().contains("cut off"),
+        "{}",
+        recorder.stderr()
+    );
+}
+
+#[test]
+fn a_killed_recorder_loses_nothing() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("a_killed_recorder_loses_nothing");
+    let mut child = recorder.start(&["--tag", "a=b"], "work");
+    recorder.wait_for("begun", &mut child);
+    let pid = recorder.pid("begun");
+    child.kill().expect("it runs");
+    assert_eq!(child.wait().expect("a child").signal(), Some(9));
+    let recover = || {
+        Command::new(env!("CARGO_BIN_EXE_gmp-record"))
+            .current_dir(recorder.dir.path())
+            .arg("--recover")
+            .output()
+            .expect("it starts")
+    };
+    let refused = recover();
+    assert_eq!(refused.status.code(), Some(125));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        stderr.contains(&format!("process {pid} still writes")),
+        "{stderr}"
+    );
+    std::fs::write(recorder.path("stop"), "").expect("writable");
+    // Nobody waits for the orphan but init, or whoever takes its place.
+    let stat = format!("/proc/{pid}/stat");
+    while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
+        std::thread::yield_now();
+    }
+    let recovered = recover();
+    assert!(recovered.status.success(), "{recovered:?}");
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert!(run.recovered && run.ingest == "done" && run.unordered == 0 && run.lost == 0);
+    assert_eq!(differences(&store), []);
+    assert_eq!(
+        number(
+            &store,
+            "SELECT count(*) FROM run_param WHERE name = 'tag.a'"
+        ),
+        1
+    );
+    assert_eq!(recorder.spools(), 0);
+    let again = recover();
+    assert!(again.status.success());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("nothing to recover"));
+}
+
+#[test]
+fn an_interrupt_ends_the_program_and_finishes_the_trace() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("an_interrupt_ends_the_program_and_finishes_the_trace");
+    let mut child = recorder.start(&["-q"], "work");
+    recorder.wait_for("begun", &mut child);
+    // SAFETY: the process is our child, which has not been waited for.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    assert_eq!(child.wait().expect("a child").code(), Some(128 + 2));
+    let run = Run::find(&recorder.store(), "last").expect("a run");
+    assert_eq!((run.ingest.as_str(), run.signal), ("done", Some(2)));
+    assert!(run.events > 4_000);
+}
+
+#[test]
+fn every_process_of_a_run_is_kept_apart() {
+    match part().as_deref() {
+        Some("parent") => {
+            work();
+            let test = "every_process_of_a_run_is_kept_apart";
+            let status = Command::new(std::env::current_exe().expect("this program"))
+                .args([test, "--exact", "--nocapture"])
+                .env(PART, "child")
+                .status();
+            assert!(status.expect("it starts").success());
+            return;
+        }
+        Some(_) => return work(),
+        None => {}
+    }
+    let recorder = Recorder::new("every_process_of_a_run_is_kept_apart");
+    assert!(recorder.run(&["-q"], "parent").status.success());
+    let store = recorder.store();
+    assert_eq!(
+        number(
+            &store,
+            "SELECT count(DISTINCT pid) FROM process WHERE finished"
+        ),
+        2
+    );
+    assert_eq!(
+        number(
+            &store,
+            "SELECT count(*) FROM process c JOIN process p ON c.parent = p.pid"
+        ),
+        1
+    );
+    assert_eq!(number(&store, "SELECT count(*) FROM g WHERE g = 1"), 2);
+    assert_eq!(differences(&store), []);
+}
+
+#[test]
+fn what_does_not_fit_the_spool_is_counted() {
+    if part().is_some() {
+        // SAFETY: nothing bound to a thread is held over a call into the runtime.
+        unsafe { Builder::new() }.procs(2).run(|| {
+            for _ in 0..400_000 {
+                yield_now();
+            }
+        });
+        return;
+    }
+    let recorder = Recorder::new("what_does_not_fit_the_spool_is_counted");
+    let output = recorder.run(&["--spool-limit", "4MiB"], "work");
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("lost"));
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert!(run.lost > 0 && run.unordered == 0, "{run:?}");
+    assert_eq!(number(&store, "SELECT sum(n) FROM lost"), run.lost);
+    let missing: i64 = differences(&store)
+        .iter()
+        .map(|(_, recorded, counted)| counted - recorded)
+        .sum();
+    // Counters beside the events are not kept for every kind, so that the loss can only be larger.
+    assert!(
+        missing > 0 && missing <= run.lost,
+        "{missing} of {}",
+        run.lost
+    );
+}
