@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use gmp_runtime::net::{TcpListener, TcpStream};
 use gmp_runtime::sync::chan::{TryRecvError, TrySendError};
 use gmp_runtime::sync::{Mutex, WaitGroup};
 use gmp_runtime::time::{Ticker, sleep, timeout};
@@ -276,5 +277,35 @@ fn a_timer_fires_although_two_gs_hand_values_at_full_rate() {
         go(move || while pump.recv().is_ok() {});
         sleep(Duration::from_millis(20));
         rx.close();
+    });
+}
+
+#[test]
+fn connecting_parks_the_g_and_no_thread() {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2).run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        // Nobody accepts before all are connected: the system does it for the listener.
+        let clients: Vec<_> = (0..400)
+            .map(|_| go(move || TcpStream::connect(address).expect("connected")))
+            .collect();
+        let streams: Vec<_> = clients
+            .into_iter()
+            .map(|g| g.join().expect("no panic"))
+            .collect();
+        assert!(
+            gmp_runtime::num_threads() < 20,
+            "{}",
+            gmp_runtime::num_threads()
+        );
+        assert!(
+            streams
+                .iter()
+                .all(|s| s.peer_addr().is_ok_and(|a| a == address))
+        );
+        drop(listener);
+        let refused = TcpStream::connect(address).err().map(|e| e.kind());
+        assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
     });
 }

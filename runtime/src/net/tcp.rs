@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gmp_trace::event::{ObjectKind, ParkReason};
+use socket2::SockRef;
 
 use crate::netpoll::{Direction, PollDesc, Poller, Waited};
 use crate::sched::park::Object;
@@ -101,13 +102,15 @@ impl<S: AsRawFd> Drop for Polled<S> {
 pub struct TcpListener(Polled<std::net::TcpListener>);
 
 impl TcpListener {
-    /// Listens at an address; port 0 is any free one.
+    /// Listens at an address; port 0 is any free one. As many connections may wait to be accepted as the system allows.
     ///
     /// # Errors
     /// As [`std::net::TcpListener::bind`].
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         let socket = std::net::TcpListener::bind(address)?;
+        // std asks for room for 128; what does not fit makes its client try again only after a second. The system cuts the number.
+        SockRef::from(&socket).listen(i32::from(u16::MAX))?;
         Ok(TcpListener(Polled::new(socket, |s| {
             s.set_nonblocking(true)
         })?))
@@ -149,17 +152,53 @@ impl TcpListener {
 pub struct TcpStream(Arc<Polled<std::net::TcpStream>>);
 
 impl TcpStream {
-    /// Connects to an address. The name is looked up in a system call.
+    /// Connects to an address; of several, to the first that answers. A name is looked up in a system call.
     ///
     /// # Errors
     /// As [`std::net::TcpStream::connect`].
     ///
     /// # Blocking
-    /// Blocks the M: the connection is made in a system call.
+    /// Parks the G until the connection is made, or blocks the thread if it runs none.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        let stream = crate::syscall(|| std::net::TcpStream::connect(address))?;
-        TcpStream::from_std(stream)
+        let mut last = None;
+        for address in crate::syscall(|| address.to_socket_addrs())? {
+            match TcpStream::connect_to(address) {
+                Ok(stream) => return Ok(stream),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::new(ErrorKind::InvalidInput, "there is no address")))
+    }
+
+    #[track_caller]
+    fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+        if sched::netpoller().is_err() {
+            return TcpStream::from_std(std::net::TcpStream::connect(address)?);
+        }
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&address.into()) {
+            Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => return Err(e),
+            _ => {}
+        }
+        // Registered only now: an unconnected socket counts as hung up, and that edge would be taken for the connection.
+        let stream = TcpStream::from_std(socket.into())?;
+        stream
+            .0
+            .retry(Direction::Write, ParkReason::NetConnect, |s| {
+                match s.take_error()? {
+                    Some(e) => Err(e),
+                    None => match s.peer_addr() {
+                        Err(e) if e.kind() == ErrorKind::NotConnected => {
+                            Err(ErrorKind::WouldBlock.into())
+                        }
+                        peer => peer.map(drop),
+                    },
+                }
+            })?;
+        Ok(stream)
     }
 
     /// Takes over a connected socket.

@@ -3,9 +3,13 @@
 //! Each program is one file in `programs/`: it states a claim about the scheduler, does its work on a runtime of its own, checks that
 //! the work was done right, and reports what it measured. The line in [`registry!`](registry) makes it known to the command line and to `--list`.
 
+mod http;
+mod load;
+mod loopback;
 mod programs;
 mod registry;
 mod report;
+mod web;
 
 use std::process::ExitCode;
 
