@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use gmp_trace::event::{Event, PStopReason, Rule, Source, Via};
+use gmp_trace::event::{Event, PState, PStopReason, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
 use crate::netpoll::Wait;
@@ -368,19 +368,21 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     m.switch_ticks.set(0);
     let ticks = m.tracer().now();
     m.tracer().quiet(ticks);
-    // A timer that was added after this M last looked found `last_poll` not yet 0 and could not break this poll: look once more.
-    let earliest = sched
-        .ps()
-        .map(|p| p.timers.next_when())
-        .min()
-        .unwrap_or(u64::MAX);
-    let until = if earliest == u64::MAX {
-        poll_until
-    } else if poll_until == 0 {
-        earliest
-    } else {
-        poll_until.min(earliest)
-    };
+    // A timer that was added to an idle P after this M last looked found `last_poll` not yet 0 and could not break this poll: look once
+    // more. A timer that is due already is left to a spinner, if there is one: it looks at the timers of all Ps before it rests, and then
+    // breaks this poll. Without that exception this M would come back at once, not be allowed to spin, and poll again, without end,
+    // for as long as the kernel keeps the spinner from running.
+    let (mut until, mut due) = (poll_until, false);
+    let now = now_ns();
+    for p in sched.ps().filter(|p| p.state() == PState::Idle) {
+        let next = p.timers.next_when();
+        if next == u64::MAX || (next <= now && sched.idle.spinning() > 0) {
+            continue;
+        }
+        due |= next <= now;
+        until = if until == 0 { next } else { until.min(next) };
+    }
+    sched.poll_until.store(until, Ordering::SeqCst);
     let gs = poll(
         m,
         if sched.is_shutdown() {
@@ -407,7 +409,8 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
                     Found::Pick(Pick::new(*first, Source::Netpoll, Rule::Order))
                 }
                 None => {
-                    if was_spinning {
+                    // Whose timer is due is not known: a spinner looks at all.
+                    if was_spinning || due {
                         start_spinning(m);
                     }
                     Found::Again
