@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use gmp_runtime::{Builder, channel, go, yield_now};
 use gmp_trace::event::{Event, Kind};
 use gmp_trace::ids::WriterId;
-use gmp_trace::order::{Note, Ordered, Orderer, Step};
+use gmp_trace::order::{Next, Note, Ordered, Orderer, Source, Step};
 use gmp_trace::spool::layout::SEGMENT;
 use gmp_trace::spool::live::LiveSpool;
+use gmp_trace::spool::reader::Recorded;
 use gmp_trace::tally::{Equals, Tally};
 use gmp_trace::version::{ENV_RECORDER, ENV_SPOOL, ENV_SPOOL_FULL, ENV_SPOOL_LIMIT};
 
@@ -90,6 +91,19 @@ struct Record {
     lost: u64,
 }
 
+impl Record {
+    /// Takes what is in order now.
+    fn take(&mut self, orderer: &mut Orderer<impl Source>) {
+        while let Step::Event(o) = orderer.next() {
+            let next = self.next.entry(o.writer).or_default();
+            assert_eq!(o.m_seq, *next + o.lost_before, "{o:?}");
+            *next = o.m_seq + 1;
+            self.lost += o.lost_before;
+            self.events.push(o);
+        }
+    }
+}
+
 /// Records until the process has ended, as a recorder does; `step` is called after each round.
 fn record(
     child: &mut Child,
@@ -104,13 +118,7 @@ fn record(
         for stream in live.new_streams() {
             orderer.add(stream.writer(), stream.m(), stream);
         }
-        while let Step::Event(o) = orderer.next() {
-            let next = record.next.entry(o.writer).or_default();
-            assert_eq!(o.m_seq, *next + o.lost_before, "{o:?}");
-            *next = o.m_seq + 1;
-            record.lost += o.lost_before;
-            record.events.push(o);
-        }
+        record.take(&mut orderer);
         assert!(live.take_errors().is_empty());
         live.give_back();
         if ended {
@@ -173,18 +181,39 @@ fn after_losses_the_history_goes_on_from_status_events() {
     let test = "after_losses_the_history_goes_on_from_status_events";
     let mut child = start(test, "drop", dir.path(), Some(&stop));
     let live = attach(dir.path(), &mut child);
-    let mut looked_away = false;
-    let record = record(&mut child, &live, |_, record| {
-        // The recorder looks away until events are lost, then goes on until it has seen gaps in a few streams.
-        while !looked_away {
-            live.refresh(false).expect("readable");
-            looked_away = live.spool().lost > 0;
+    // The recorder looks away until events are lost, reads on until it has seen what follows a gap, and has the program end.
+    while live.spool().lost == 0 {
+        live.refresh(false).expect("readable");
+    }
+    let (mut streams, mut read) = (Vec::new(), BTreeMap::<_, Vec<Recorded>>::new());
+    let mut seen = [false; 2];
+    loop {
+        let ended = child.try_wait().expect("a child").is_some();
+        live.refresh(ended).expect("readable");
+        streams.extend(live.new_streams());
+        for stream in &mut streams {
+            while let Next::Event(r) = stream.next() {
+                seen[0] |= r.event.kind() == Kind::PStatus;
+                seen[1] |= r.event.kind() == Kind::GStatus;
+                read.entry((stream.writer(), stream.m()))
+                    .or_default()
+                    .push(r);
+            }
         }
-        let has = |kind| record.events.iter().any(|o| o.event.kind() == kind);
-        if record.lost > 0 && has(Kind::PStatus) && has(Kind::GStatus) && !stop.exists() {
+        live.give_back();
+        if ended {
+            break;
+        }
+        if seen == [true; 2] && !stop.exists() {
             std::fs::write(&stop, "").expect("writable");
         }
-    });
+    }
+    let mut orderer = Orderer::new(false);
+    for ((writer, m), events) in read {
+        orderer.add(writer, m, events.into_iter());
+    }
+    let mut record = Record::default();
+    record.take(&mut orderer);
     assert!(child.wait().expect("a child").success());
     let spool = live.spool();
     assert!(record.lost > 0 && record.lost <= spool.lost);
