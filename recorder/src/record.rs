@@ -284,7 +284,11 @@ fn event_cost_ns(place: &Place) -> anyhow::Result<Option<f64>> {
     const ROUND: u64 = 20_000;
     let scratch = place.dir.join("scratch");
     std::fs::create_dir(&scratch).context("cannot write to the spool")?;
-    let Ok(spool) = Spool::create(&scratch, &SpoolOptions { limit: 16 << 20 }) else {
+    let options = SpoolOptions {
+        limit: 16 << 20,
+        ..SpoolOptions::default()
+    };
+    let Ok(spool) = Spool::create(&scratch, &options) else {
         return Ok(None);
     };
     let mut writer = spool.writer(MId(0), 0, gmp_trace::event::MKind::Foreign, "event cost");

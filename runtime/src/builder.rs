@@ -206,7 +206,7 @@ fn spool(procs: u32, policy: &Policy, stack_bytes: usize) -> Option<Arc<Spool>> 
     spool.info(info::STACK_BYTES, &stack_bytes.to_string());
     spool.info(
         info::EVENT_COST_NS,
-        &format!("{:.1}", gmp_trace::spool::writer::event_cost_ns()),
+        &format!("{:.1}", gmp_trace::spool::event_cost_ns()),
     );
     tracer::start_recording();
     Some(spool)

@@ -152,12 +152,14 @@ pub(crate) fn start_thread(m: &'static M) {
             MKind::Worker,
             &format!("gmp-m{}", m.id.0),
         );
+        m.tracer().set_m(m);
         m.sched.keep_tally(m.tracer());
         if let Some(plan) = &m.sched.counters {
             m.tracer().open_counters(plan, m.id);
         }
         run::schedule(m);
         let tracer = m.tracer();
+        tracer.awake();
         tracer.emit(tracer.now(), Event::MExit {});
         tracer.finish();
         m::set_current(None);

@@ -256,6 +256,8 @@ pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
     if let Err(e) = m.sched.poller.poll(wait, &mut tokens) {
         crate::fatal::fatal(format_args!("the network poller failed: {e}"));
     }
+    // The M said that it is quiet before it blocked.
+    m.tracer().awake();
     let mut gs = Vec::with_capacity(tokens.len());
     for token in tokens {
         // SAFETY: the poller gives back what a waiter gave it, once for each wait.

@@ -147,6 +147,11 @@ impl G {
             .unwrap_or(ParkReason::Unspecified)
     }
 
+    /// The number of its last move between Ms. The owner calls it.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.get()
+    }
+
     /// The number of its next move between Ms.
     pub(crate) fn next_seq(&self) -> u64 {
         let seq = self.seq.get() + 1;

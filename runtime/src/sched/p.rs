@@ -97,6 +97,11 @@ impl P {
             .is_ok()
     }
 
+    /// The number of its last change of hands. The owner calls it.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.get()
+    }
+
     /// The number of its next change of hands. The owner calls it.
     pub(crate) fn next_seq(&self) -> u64 {
         let seq = self.seq.get() + 1;

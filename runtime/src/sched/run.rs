@@ -288,6 +288,7 @@ pub(crate) fn note_park(m: &'static M) {
 /// This M is awake again.
 pub(crate) fn note_unpark(m: &'static M) {
     let tracer = m.tracer();
+    tracer.awake();
     tracer.emit(tracer.now(), Event::MUnpark {});
 }
 

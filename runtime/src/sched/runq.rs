@@ -270,6 +270,19 @@ impl<T: Item> RunQueue<T> {
         self.head.load(Ordering::Acquire)
     }
 
+    /// Head and tail position and the number of the item in `runnext` (0 = none), each at some moment.
+    pub(crate) fn snapshot(&self) -> (u32, u32, u64) {
+        let head = self.head.load(Ordering::Acquire);
+        let tail = self.tail.load(Ordering::Acquire);
+        let next = self.runnext.load(Ordering::Acquire);
+        let number = if next == 0 {
+            0
+        } else {
+            Self::item(next).number()
+        };
+        (head, tail, number)
+    }
+
     /// Whether there is an item in `runnext`, as a hint.
     pub(crate) fn has_runnext(&self) -> bool {
         // Relaxed: a hint; taking it is decided by the compare-and-swap.

@@ -53,6 +53,7 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
     while !sched.is_shutdown() {
+        tracer.quiet(tracer.now());
         if sched.is_idle() || sched.is_stopping() {
             deep_sleep(sched);
             idle_rounds = 0;
@@ -60,6 +61,7 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         std::thread::sleep(Duration::from_nanos(
             sched.policy.sysmon_delay_ns(idle_rounds),
         ));
+        tracer.awake();
         if sched.is_shutdown() {
             break;
         }
@@ -71,6 +73,7 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
             idle_rounds += 1
         }
     }
+    tracer.awake();
     tracer.emit(tracer.now(), Event::MExit {});
     tracer.finish();
 }

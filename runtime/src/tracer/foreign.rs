@@ -26,7 +26,10 @@ pub(crate) fn with<T>(sched: &'static Sched, f: impl FnOnce(&mut Tracer) -> T) -
     });
     // The thread's own locals may be gone already: then a tracer for this one event.
     let mut tracer = known.ok().flatten().unwrap_or_else(|| start(sched));
+    tracer.awake();
     let result = f(&mut tracer);
+    // Nobody knows whether this thread will ever come again.
+    tracer.quiet(tracer.now());
     let _ = FOREIGN.try_with(|tracers| tracers.borrow_mut().push((key, tracer)));
     result
 }

@@ -15,8 +15,10 @@ use gmp_trace::tally::Tally;
 
 mod address_cache;
 pub(crate) mod foreign;
+mod status;
 
 use crate::perf::{Plan, Readings};
+use crate::sched::m::M;
 
 use address_cache::AddressCache;
 
@@ -51,6 +53,8 @@ struct Recording {
     sites: AddressCache<SiteId>,
     names: AddressCache<StringId>,
     readings: Option<Readings>,
+    /// The M whose tracer this is; none for other threads.
+    m: Option<&'static M>,
 }
 
 impl Tracer {
@@ -71,6 +75,7 @@ impl Tracer {
             sites: AddressCache::new(),
             names: AddressCache::new(),
             readings: None,
+            m: None,
         });
         let tally = match &recording {
             Some(r) => r.writer.tally(),
@@ -80,6 +85,13 @@ impl Tracer {
         tracer.count(Tally::MStarts);
         tracer.emit(tracer.now(), Event::MStart { tid, kind });
         tracer
+    }
+
+    /// Says whose tracer this is.
+    pub(crate) fn set_m(&mut self, m: &'static M) {
+        if let Some(r) = &mut self.recording {
+            r.m = Some(m);
+        }
     }
 
     /// Opens the performance counters of the calling thread, whose tracer this is.
@@ -142,7 +154,11 @@ impl Tracer {
         if let Some(r) = &mut self.recording {
             // Relaxed: see `start_recording`.
             if RECORDING.load(Ordering::Relaxed) {
-                r.writer.emit(ticks, event);
+                let m = r.m;
+                r.writer.emit_with(ticks, event, || match m {
+                    Some(m) => status::before(m, &event),
+                    None => [None, None],
+                });
             }
         }
     }
@@ -214,6 +230,14 @@ impl Tracer {
     pub(crate) fn quiet(&mut self, ticks: u64) {
         if let Some(r) = &mut self.recording {
             r.writer.quiet(ticks);
+        }
+    }
+
+    /// Ends what [`Tracer::quiet`] said; before the time of the next event is taken.
+    #[inline]
+    pub(crate) fn awake(&mut self) {
+        if let Some(r) = &mut self.recording {
+            r.writer.awake();
         }
     }
 

@@ -16,6 +16,8 @@ pub const ENV_PROCS: &str = "GMP_PROCS";
 pub const ENV_POLICY: &str = "GMP_POLICY";
 /// What a writer does when there is no more room: `block` while the recorder lives, or `drop`.
 pub const ENV_SPOOL_FULL: &str = "GMP_SPOOL_FULL";
+/// The number of the recorder's process: writers wait for room only while it lives.
+pub const ENV_RECORDER: &str = "GMP_RECORDER";
 /// Which performance counters are read: `auto`, `none`, or names with commas between them.
 pub const ENV_COUNTERS: &str = "GMP_COUNTERS";
 /// When performance counters are read: `auto` (a random sample of the intervals in which Gs run) or `switch` (each of them).

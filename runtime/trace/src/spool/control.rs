@@ -18,16 +18,22 @@ pub fn living_writer(dir: &Path) -> Option<u32> {
     is_alive(pid).then_some(pid)
 }
 
-/// Whether the process exists and is no zombie: one that nobody has waited for yet writes nothing any more.
 fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    // The name in parentheses may hold anything; the state follows the last one.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
+    start_of(pid).is_some()
+}
+
+/// When the process started, in the kernel's ticks since the boot; `None` if it is gone, or a zombie: one that nobody has waited for
+/// yet writes nothing any more.
+pub(super) fn start_of(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the state follows the last one. The start is the 22nd field, the state the third.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -38,10 +44,27 @@ mod tests {
     #[test]
     fn a_writer_lives_until_it_finishes() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let spool = Spool::create(dir.path(), &SpoolOptions { limit: u64::MAX }).expect("a spool");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
         assert_eq!(living_writer(spool.dir()), Some(std::process::id()));
         spool.finish();
         assert_eq!(living_writer(spool.dir()), None);
         assert_eq!(living_writer(dir.path()), None);
+    }
+
+    #[test]
+    fn a_process_has_a_start_until_it_is_gone() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("it starts");
+        assert!(start_of(child.id()).is_some());
+        assert_eq!(start_of(child.id()), start_of(child.id()));
+        child.kill().expect("it runs");
+        // Gone as soon as it is a zombie, which takes a moment.
+        while start_of(child.id()).is_some() {
+            std::thread::yield_now();
+        }
+        child.wait().expect("a child");
+        assert_eq!(start_of(child.id()), None);
     }
 }

@@ -10,6 +10,10 @@ pub const CHUNKS: usize = SEGMENT / CHUNK;
 pub const HEADER: usize = 64;
 /// Bytes of the control file.
 pub const CONTROL: usize = 4096;
+/// The most segments that a spool may have: those of the table.
+pub const MAX_SEGMENTS: u64 = 16 << 10;
+/// Bytes of the table of segments.
+pub const TABLE: usize = MAX_SEGMENTS as usize * table::WORDS * 8;
 
 /// The first word of a chunk that was handed out; written last, so that the rest of the header is there when it is.
 pub const CHUNK_MAGIC: u64 = u64::from_le_bytes(*b"GMPchunk");
@@ -30,10 +34,28 @@ pub mod chunk {
     pub const LOST: usize = 4;
     /// The number, within its writer, of the chunk's first event; lost ones count.
     pub const FIRST_EVENT: usize = 5;
-    /// Published bytes of records in the lower half; whether the chunk is closed in the upper.
+    /// Published bytes of records in the lower half; [`CLOSED`] and [`ENDED`] in the upper.
     pub const PUBLISHED: usize = 6;
-    /// Up to which tick the writer has published everything; the lowest bit says that it sleeps.
+    /// 0 while the writer may write; while it sleeps, the tick since when, with the lowest bit set.
     pub const PROGRESS: usize = 7;
+    /// In [`PUBLISHED`]: nothing more comes in this chunk.
+    pub const CLOSED: u64 = 1 << 32;
+    /// In [`PUBLISHED`]: nothing more comes from this writer.
+    pub const ENDED: u64 = 1 << 33;
+}
+
+/// Words of a segment in the table of segments. The chunks of a segment are used again one by one: a thread that sleeps then holds on
+/// to one chunk, and not to the whole segment in which its last chunk happens to be.
+pub mod table {
+    /// Words of each segment.
+    pub const WORDS: usize = 8;
+    /// How many chunks of it were handed out, in all: a reader need not look at a segment where this has not changed.
+    pub const HANDED_OUT: usize = 0;
+    /// Bits of chunks that the recorder has read and the writers may use again; the first of several words. Set by the recorder, cleared
+    /// by the writers.
+    pub const FREE: usize = 1;
+    /// Words of bits.
+    pub const FREE_WORDS: usize = super::CHUNKS / 64;
 }
 
 /// Words of the control file, by their index in units of 8 bytes.
@@ -60,6 +82,21 @@ pub mod control {
     pub const LOST: usize = 9;
     /// Entries of `tables` that could not be written.
     pub const TABLES_LOST: usize = 10;
+    /// The most bytes of segments.
+    pub const LIMIT: usize = 11;
+    /// What writers do at the limit: 0 = drop, 1 = block.
+    pub const ON_FULL: usize = 12;
+    /// The recorder's number; 0 = nobody records.
+    pub const RECORDER: usize = 13;
+    /// When the recorder started, as its `/proc/PID/stat` says it: a number of a process may be given again.
+    pub const RECORDER_STARTED: usize = 14;
+    /// `CLOCK_MONOTONIC` when the recorder last said that it works, ns.
+    pub const HEARTBEAT: usize = 15;
+    /// Chunks that the recorder has given back, in all.
+    pub const FREED: usize = 16;
+    /// Writers that wait for room now.
+    pub const WAITING: usize = 17;
 }
 
 const _: () = assert!(SEGMENT.is_multiple_of(CHUNK) && HEADER == 8 * 8);
+const _: () = assert!(table::FREE + table::FREE_WORDS <= table::WORDS && CHUNKS.is_multiple_of(64));

@@ -3,6 +3,7 @@
 //! A folder `<pid>-<start>` holds
 //! - `control`: one page of words: magic, version, who, which clock, whether the process finished;
 //! - `segment-NNNN`: 4 MiB each, cut into chunks of 16 KiB; each chunk belongs to one writer and holds its records in order;
+//! - `segments`: a few words for each segment: which of its chunks the recorder has given back;
 //! - `tallies`: one block of counters for each writer, by its number;
 //! - `tables`: names (writers, sites, strings, facts), appended by write(2), never dropped.
 //!
@@ -15,15 +16,23 @@
 //! A segment's blocks are allocated before any chunk of it is handed out; a full disk is found there and makes events lost, which
 //! are counted, never faults.
 
+pub mod attach;
 pub mod control;
+mod cost;
+pub mod cursor;
 mod fork;
 pub mod layout;
+pub mod live;
 mod map;
 pub mod reader;
+mod supply;
 pub mod tables;
+mod tallies;
 pub mod writer;
 
 use std::path::PathBuf;
+
+pub use cost::event_cost_ns;
 
 /// Why a spool cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -53,4 +62,9 @@ impl SpoolError {
         let path = path.to_owned();
         move |source| SpoolError::Io { what, path, source }
     }
+}
+
+/// The file of a segment.
+fn segment_name(number: usize) -> String {
+    format!("segment-{number:04}")
 }

@@ -1,20 +1,33 @@
 //! The reading side: the files of one process, as far as they were published.
 //!
-//! Nothing in the files is trusted: every offset is checked, and what makes no sense is an error that names the file.
+//! A [`ProcessSpool`] maps the segments and reads nothing of them but the headers of chunks, so its memory does not depend on how much was
+//! recorded. Of a process that ended, [`ProcessSpool::stream`] reads a writer's events. While a process lives,
+//! [`ProcessSpool::refresh`] finds what it added, and [`ProcessSpool::read`] goes on where a [`Cursor`] stands.
+//!
+//! Nothing in the files is trusted: every offset is checked, and what makes no sense is an error that names the file. (A file that somebody
+//! cuts short while it is mapped ends the reader with SIGBUS, as with all mapped files.)
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use super::SpoolError;
-use super::layout::{CHUNK, CHUNK_MAGIC, CONTROL, CONTROL_MAGIC, HEADER, chunk, control};
+use super::attach::{Attachment, FinishedChunk};
+use super::cursor::Cursor;
+use super::layout::{
+    CHUNK, CHUNK_MAGIC, CHUNKS, CONTROL, CONTROL_MAGIC, MAX_SEGMENTS, SEGMENT, TABLE, chunk,
+    control, table,
+};
+use super::map::View;
 use super::tables::{self, Entry};
-use crate::codec;
+use super::{SpoolError, segment_name, tallies};
 use crate::event::Event;
 use crate::ids::{MId, WriterId};
-use crate::tally::{SLOTS, Tally};
+use crate::tally::Tally;
 use crate::version::FORMAT_VERSION;
 
-/// The spool of one process, read when its writers have ended.
+/// The spool of one process.
 #[derive(Debug)]
 pub struct ProcessSpool {
     /// The process's number.
@@ -25,15 +38,44 @@ pub struct ProcessSpool {
     pub started_boottime_ns: u64,
     /// The number of its clock's kind.
     pub clock: u64,
-    /// Whether it ended properly; else it was cut.
+    /// Whether it ended properly; else it was cut, or lives.
     pub finished: bool,
     /// Events that its writers lost.
     pub lost: u64,
     /// Its names.
     pub entries: Vec<Entry>,
     dir: PathBuf,
-    segments: Vec<Vec<u8>>,
-    chunks: BTreeMap<WriterId, Vec<(u64, usize, usize)>>,
+    control: View,
+    table: View,
+    /// How much of the file of names was read.
+    tables_read: u64,
+    segments: Vec<Segment>,
+    streams: BTreeMap<WriterId, Stream>,
+    /// Whether the process is known to have ended.
+    at_rest: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    view: View,
+    /// Chunks that had been handed out of it when it was last looked at.
+    handed_out: u64,
+    /// Which chunks of it are known.
+    known: Box<[Option<(WriterId, u64)>; CHUNKS]>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    m: MId,
+    /// Where its chunks are, by their numbers; without those that were given back.
+    chunks: BTreeMap<u64, Place>,
+}
+
+/// Where a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) segment: u32,
+    pub(super) index: u32,
 }
 
 /// An event of one writer's stream.
@@ -48,88 +90,195 @@ pub struct Recorded {
 }
 
 impl ProcessSpool {
-    /// Reads the folder of a process.
+    /// Opens the folder of a process, which has ended or lives.
     ///
     /// # Errors
     /// Which file cannot be read, or what in it makes no sense.
     pub fn open(dir: &Path) -> Result<ProcessSpool, SpoolError> {
         let path = dir.join("control");
-        let bytes = read(&path)?;
         let bad = |what: &str| SpoolError::Format {
             path: path.clone(),
             what: what.to_owned(),
         };
-        if bytes.len() != CONTROL || word(&bytes, control::MAGIC) != CONTROL_MAGIC {
+        let control = View::open(&path, CONTROL)?;
+        // Acquire pairs with the release in `Spool::create`: the rest of the page is there.
+        if control.word(control::MAGIC).load(Ordering::Acquire) != CONTROL_MAGIC {
             return Err(bad("this is no spool of a gmp runtime"));
         }
-        let version = word(&bytes, control::VERSION);
+        // Relaxed: written before the magic.
+        let word = |index: usize| control.word(index).load(Ordering::Relaxed);
+        let version = word(control::VERSION);
         if version != FORMAT_VERSION {
             return Err(bad(&format!(
                 "the spool has version {version}, this program reads {FORMAT_VERSION}"
             )));
         }
         let number =
-            |index| u32::try_from(word(&bytes, index)).map_err(|_| bad("a number is out of range"));
+            |index| u32::try_from(word(index)).map_err(|_| bad("a number is out of range"));
         let mut spool = ProcessSpool {
             pid: number(control::PID)?,
             parent: number(control::PARENT)?,
-            started_boottime_ns: word(&bytes, control::STARTED),
-            clock: word(&bytes, control::CLOCK),
-            finished: word(&bytes, control::STATE) == 2,
-            lost: word(&bytes, control::LOST),
-            entries: tables::decode_all(&read(&dir.join("tables"))?).0,
+            started_boottime_ns: word(control::STARTED),
+            clock: word(control::CLOCK),
+            finished: false,
+            lost: 0,
+            entries: Vec::new(),
             dir: dir.to_owned(),
+            table: View::open(&dir.join("segments"), TABLE)?,
+            control,
+            tables_read: 0,
             segments: Vec::new(),
-            chunks: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            at_rest: false,
         };
-        for segment in 0..word(&bytes, control::SEGMENTS) {
-            let bytes = read(&spool.dir.join(format!("segment-{segment:04}")))?;
-            spool.index(bytes);
-        }
-        spool
-            .chunks
-            .values_mut()
-            .for_each(|chunks| chunks.sort_unstable());
+        spool.refresh()?;
         Ok(spool)
     }
 
-    fn index(&mut self, segment: Vec<u8>) {
-        let number = self.segments.len();
-        for (i, bytes) in segment.chunks_exact(CHUNK).enumerate() {
-            if word(bytes, chunk::MAGIC) == CHUNK_MAGIC {
-                let writer = WriterId(word(bytes, chunk::WRITER) as u32);
-                self.chunks.entry(writer).or_default().push((
-                    word(bytes, chunk::NUMBER),
-                    number,
-                    i,
-                ));
-            }
+    /// Finds what was added since it was opened or last refreshed: names, writers, chunks. (Events in known chunks need no refresh.)
+    ///
+    /// # Errors
+    /// Which file cannot be read, or what in it makes no sense. What was known before stays.
+    pub fn refresh(&mut self) -> Result<(), SpoolError> {
+        // Acquire: who sees the end sees everything before it.
+        self.finished = self.control.word(control::STATE).load(Ordering::Acquire) == 2;
+        self.refresh_tables()?;
+        // Acquire pairs with the release in `Supply::make_segment`: the files are there.
+        let made = self.control.word(control::SEGMENTS).load(Ordering::Acquire);
+        if made > MAX_SEGMENTS {
+            return Err(SpoolError::Format {
+                path: self.dir.join("control"),
+                what: format!("{made} segments are more than there can be"),
+            });
         }
-        self.segments.push(segment);
+        for number in self.segments.len()..made as usize {
+            let view = View::open(&self.dir.join(segment_name(number)), SEGMENT)?;
+            self.segments.push(Segment {
+                view,
+                handed_out: 0,
+                known: Box::new([None; CHUNKS]),
+            });
+        }
+        for number in 0..self.segments.len() {
+            self.refresh_segment(number);
+        }
+        // Relaxed: a count; what was lost before a chunk is told by the chunk.
+        self.lost = self.control.word(control::LOST).load(Ordering::Relaxed);
+        Ok(())
     }
 
-    /// The writers that left events, with the Ms they are.
+    fn refresh_tables(&mut self) -> Result<(), SpoolError> {
+        let path = self.dir.join("tables");
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(self.tables_read))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(SpoolError::io("cannot read", &path))?;
+        let (entries, whole) = tables::decode_all(&bytes);
+        self.entries.extend(entries);
+        // A torn entry may be one that is being written: it is read again.
+        self.tables_read += whole as u64;
+        Ok(())
+    }
+
+    fn refresh_segment(&mut self, number: usize) {
+        let base = number * table::WORDS;
+        let word = |index: usize| self.table.word(base + index).load(Ordering::Acquire);
+        let segment = &mut self.segments[number];
+        // Acquire pairs with the release in `Writer::change_chunk`: the headers of all that were counted are there.
+        let handed_out = word(table::HANDED_OUT);
+        if handed_out == segment.handed_out && handed_out != 0 {
+            return;
+        }
+        segment.handed_out = handed_out;
+        for index in 0..CHUNKS {
+            let is_free = word(table::FREE + index / 64) >> (index % 64) & 1 == 1;
+            let first = index * CHUNK / 8;
+            let header = |w: usize| segment.view.word(first + w);
+            // Acquire pairs with the release in `Writer::change_chunk`: the rest of the header is there.
+            let magic = header(chunk::MAGIC).load(Ordering::Acquire);
+            if is_free || magic != CHUNK_MAGIC {
+                continue;
+            }
+            // Relaxed: written before the magic.
+            let who = header(chunk::WRITER).load(Ordering::Relaxed);
+            let chunk_number = header(chunk::NUMBER).load(Ordering::Relaxed);
+            let writer = WriterId(who as u32);
+            if segment.known[index].replace((writer, chunk_number)) == Some((writer, chunk_number))
+            {
+                continue;
+            }
+            let stream = self.streams.entry(writer).or_insert(Stream {
+                m: MId((who >> 32) as u32),
+                chunks: BTreeMap::new(),
+            });
+            let place = Place {
+                segment: number as u32,
+                index: index as u32,
+            };
+            stream.chunks.insert(chunk_number, place);
+        }
+    }
+
+    /// Says that the process has ended: what is not there after the next refresh never comes.
+    pub fn set_at_rest(&mut self) {
+        self.at_rest = true;
+    }
+
+    /// Whether the process is known to have ended.
+    pub fn is_at_rest(&self) -> bool {
+        self.at_rest
+    }
+
+    /// The writers that left events so far, with the Ms they are.
     pub fn writers(&self) -> impl Iterator<Item = (WriterId, MId)> + '_ {
-        self.chunks.iter().filter_map(|(writer, chunks)| {
-            let (_, segment, index) = chunks.first()?;
-            let bytes = self.chunk(*segment, *index);
-            Some((*writer, MId((word(bytes, chunk::WRITER) >> 32) as u32)))
-        })
+        self.streams
+            .iter()
+            .map(|(writer, stream)| (*writer, stream.m))
     }
 
-    fn chunk(&self, segment: usize, index: usize) -> &[u8] {
-        &self.segments[segment][index * CHUNK..(index + 1) * CHUNK]
+    /// How many writers wait for room now, because the spool is full.
+    pub fn waiting(&self) -> u64 {
+        // Relaxed: a number at some moment.
+        self.control.word(control::WAITING).load(Ordering::Relaxed)
     }
 
-    /// The events of a writer, in order. An error ends the stream: what follows a damaged record cannot be told.
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The events of a writer that are there now, in order. An error ends the stream: what follows a damaged record cannot be told.
     pub fn stream(
         &self,
         writer: WriterId,
     ) -> impl Iterator<Item = Result<Recorded, SpoolError>> + '_ {
-        let chunks = self.chunks.get(&writer).map_or(&[][..], Vec::as_slice);
-        chunks
-            .iter()
-            .flat_map(move |(_, segment, index)| Records::new(self, *segment, *index))
+        let mut cursor = Cursor::new(writer);
+        std::iter::from_fn(move || cursor.read(self, true))
+    }
+
+    /// The next event of a stream; `None` when there is none now. After an error the rest of the damaged chunk is skipped.
+    pub fn read(&self, cursor: &mut Cursor) -> Option<Result<Recorded, SpoolError>> {
+        cursor.read(self, self.at_rest)
+    }
+
+    /// Lets the writers use chunks again whose events are safe. They can be read no more.
+    pub fn give_back(&mut self, attachment: &Attachment, chunks: &[FinishedChunk]) {
+        for chunk in chunks {
+            let known = self
+                .segments
+                .get_mut(chunk.segment as usize)
+                .and_then(|s| s.known.get_mut(chunk.index as usize)?.take());
+            if let Some((writer, number)) = known
+                && let Some(stream) = self.streams.get_mut(&writer)
+            {
+                stream.chunks.remove(&number);
+            }
+        }
+        attachment.give_back(chunks);
     }
 
     /// The counters of a writer.
@@ -137,79 +286,32 @@ impl ProcessSpool {
     /// # Errors
     /// When their file cannot be read.
     pub fn tally(&self, writer: WriterId) -> Result<Vec<(Tally, u64)>, SpoolError> {
-        let per_file = 128;
-        let path = self.dir.join(format!("tallies-{:04}", writer.0 / per_file));
-        let bytes = read(&path)?;
-        let block = (writer.0 % per_file) as usize * SLOTS;
+        let (file, block) = tallies::place(writer);
+        let path = self.dir.join(file);
+        let bytes = std::fs::read(&path).map_err(SpoolError::io("cannot read", &path))?;
+        let value = |slot: usize| {
+            let at = (block + slot) * 8;
+            let word = bytes.get(at..at + 8).and_then(|w| w.try_into().ok());
+            word.map_or(0, u64::from_le_bytes)
+        };
         Ok(Tally::ALL
             .iter()
-            .map(|t| (*t, word(&bytes, block + *t as usize)))
+            .map(|t| (*t, value(*t as usize)))
             .collect())
     }
-}
 
-/// The records of one chunk.
-struct Records<'a> {
-    spool: &'a ProcessSpool,
-    bytes: &'a [u8],
-    segment: usize,
-    at: usize,
-    ticks: u64,
-    m_seq: u64,
-}
-
-impl<'a> Records<'a> {
-    fn new(spool: &'a ProcessSpool, segment: usize, index: usize) -> Records<'a> {
-        let chunk_bytes = spool.chunk(segment, index);
-        let published = word(chunk_bytes, chunk::PUBLISHED) as u32 as usize;
-        Records {
-            spool,
-            bytes: &chunk_bytes[HEADER..(HEADER + published).min(CHUNK)],
-            segment,
-            at: 0,
-            ticks: word(chunk_bytes, chunk::BASE_TICKS),
-            m_seq: word(chunk_bytes, chunk::FIRST_EVENT),
-        }
+    /// Where a writer's chunk with this number is, or the first one after it if `later` ones will do.
+    pub(super) fn find(&self, writer: WriterId, number: u64, later: bool) -> Option<(u64, Place)> {
+        let chunks = &self.streams.get(&writer)?.chunks;
+        let (found, place) = chunks.range(number..).next()?;
+        (later || *found == number).then_some((*found, *place))
     }
-}
 
-impl Iterator for Records<'_> {
-    type Item = Result<Recorded, SpoolError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let bytes = self.bytes.get(self.at..).filter(|b| !b.is_empty())?;
-        match codec::decode(bytes) {
-            Ok((dt, event, len)) => {
-                self.at += len;
-                self.ticks = self.ticks.saturating_add(dt);
-                self.m_seq += 1;
-                Some(Ok(Recorded {
-                    ticks: self.ticks,
-                    m_seq: self.m_seq - 1,
-                    event,
-                }))
-            }
-            Err(e) => {
-                let path = self.spool.dir.join(format!("segment-{:04}", self.segment));
-                let what = format!("{e}, {} bytes into a chunk", self.at);
-                self.at = self.bytes.len();
-                Some(Err(SpoolError::Format { path, what }))
-            }
-        }
+    /// The mapped segment of a chunk, and the first byte of the chunk in it.
+    pub(super) fn segment(&self, place: Place) -> (&View, usize) {
+        let view = &self.segments[place.segment as usize].view;
+        (view, place.index as usize * CHUNK)
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, SpoolError> {
-    std::fs::read(path).map_err(SpoolError::io("cannot read", path))
-}
-
-/// A word of a file's bytes; 0 beyond their end.
-fn word(bytes: &[u8], index: usize) -> u64 {
-    bytes.get(index * 8..index * 8 + 8).map_or(0, |b| {
-        let mut le = [0; 8];
-        le.copy_from_slice(b);
-        u64::from_le_bytes(le)
-    })
 }
 
 #[cfg(test)]
@@ -217,6 +319,7 @@ mod tests {
     use super::*;
     use crate::event::MKind;
     use crate::ids::GId;
+    use crate::spool::layout::HEADER;
     use crate::spool::writer::{Spool, SpoolOptions};
 
     fn exit(panicked: bool) -> Event {
@@ -226,7 +329,7 @@ mod tests {
     #[test]
     fn what_several_writers_wrote_is_read_in_their_order() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let spool = Spool::create(dir.path(), &SpoolOptions { limit: u64::MAX }).expect("a spool");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
         std::thread::scope(|s| {
             for m in 0..4u32 {
                 let spool = &spool;
@@ -276,7 +379,8 @@ mod tests {
         let spool = Spool::create(
             dir.path(),
             &SpoolOptions {
-                limit: super::super::layout::SEGMENT as u64,
+                limit: SEGMENT as u64,
+                ..SpoolOptions::default()
             },
         )
         .expect("a spool");
@@ -295,7 +399,7 @@ mod tests {
     #[test]
     fn damage_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let spool = Spool::create(dir.path(), &SpoolOptions { limit: u64::MAX }).expect("a spool");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
         let mut w = spool.writer(MId(0), 1, MKind::Worker, "w");
         (0..10).for_each(|i| w.emit(i, exit(true)));
         spool.finish();

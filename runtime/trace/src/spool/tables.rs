@@ -132,17 +132,19 @@ impl Entry {
     }
 }
 
-/// Reads all whole entries; says whether the file ended in the middle of one.
-pub fn decode_all(bytes: &[u8]) -> (Vec<Entry>, bool) {
+/// Reads all whole entries; says how many bytes they took, which are all unless the file ends in the middle of one.
+pub fn decode_all(bytes: &[u8]) -> (Vec<Entry>, usize) {
     let mut entries = Vec::new();
     let mut cursor = Cursor(bytes);
+    let mut whole = 0;
     while let Some(tag) = cursor.byte() {
         let Some(body) = cursor.number().and_then(|len| cursor.bytes(len)) else {
-            return (entries, true);
+            break;
         };
         entries.extend(decode(tag, &mut Cursor(body)));
+        whole = bytes.len() - cursor.0.len();
     }
-    (entries, false)
+    (entries, whole)
 }
 
 /// `None` for a tag or content that this version does not know.
@@ -281,10 +283,13 @@ mod tests {
             },
         ];
         let bytes: Vec<u8> = entries.iter().flat_map(Entry::encode).collect();
-        assert_eq!(decode_all(&bytes), (entries.clone(), false));
+        assert_eq!(decode_all(&bytes), (entries.clone(), bytes.len()));
         assert_eq!(
             decode_all(&bytes[..bytes.len() - 1]),
-            (entries[..4].to_vec(), true)
+            (
+                entries[..4].to_vec(),
+                bytes.len() - entries[4].encode().len()
+            )
         );
     }
 

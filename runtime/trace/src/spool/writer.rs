@@ -7,37 +7,64 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::layout::{
-    CHUNK, CHUNK_MAGIC, CHUNKS, CONTROL, CONTROL_MAGIC, HEADER, SEGMENT, chunk, control,
-};
+use super::layout::{CHUNK, CHUNK_MAGIC, CONTROL, CONTROL_MAGIC, HEADER, TABLE, chunk, control};
 use super::map::Map;
+use super::supply::{Supply, header_word};
 use super::tables::Entry;
-use super::{SpoolError, fork};
+use super::tallies::Tallies;
+use super::{SpoolError, attach, fork};
 use crate::clock;
 use crate::codec::{self, MAX_RECORD};
-use crate::event::{Event, MKind, Rule, Source};
-use crate::ids::{GId, MId, SiteId, StringId, WriterId};
-use crate::tally::{SLOTS, Tally};
-use crate::version::{ENV_SPOOL_LIMIT, FORMAT_VERSION};
+use crate::event::{Event, MKind};
+use crate::ids::{MId, SiteId, StringId, WriterId};
+use crate::version::{ENV_RECORDER, ENV_SPOOL_FULL, ENV_SPOOL_LIMIT, FORMAT_VERSION};
+
+pub use super::tallies::TallyBlock;
+
+/// What a writer does when there is no more room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// It goes on, and counts what it loses.
+    #[default]
+    Drop,
+    /// It waits for the recorder to make room, as long as that lives.
+    Block,
+}
 
 /// What may be set for a spool.
 #[derive(Clone, Debug)]
 pub struct SpoolOptions {
-    /// The most bytes of segments. What does not fit is lost and counted.
+    /// The most bytes of segments.
     pub limit: u64,
+    /// What becomes of what does not fit.
+    pub on_full: OnFull,
+    /// The recorder's process, if there is one already.
+    pub recorder: Option<u32>,
+}
+
+impl Default for SpoolOptions {
+    fn default() -> SpoolOptions {
+        SpoolOptions {
+            limit: u64::MAX,
+            on_full: OnFull::Drop,
+            recorder: None,
+        }
+    }
 }
 
 impl SpoolOptions {
     /// As the recorder asked for in the environment; without a limit if it did not.
     pub fn from_environment() -> SpoolOptions {
-        let limit = std::env::var(ENV_SPOOL_LIMIT)
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(u64::MAX);
-        SpoolOptions { limit }
+        let parsed = |name| std::env::var(name).ok().and_then(|v| v.parse().ok());
+        let block = std::env::var(ENV_SPOOL_FULL).is_ok_and(|v| v == "block");
+        SpoolOptions {
+            limit: parsed(ENV_SPOOL_LIMIT).unwrap_or(u64::MAX),
+            on_full: if block { OnFull::Block } else { OnFull::Drop },
+            recorder: parsed(ENV_RECORDER).and_then(|pid| u32::try_from(pid).ok()),
+        }
     }
 }
 
@@ -46,21 +73,15 @@ pub const MAX_STRINGS: usize = 1 << 20;
 /// What stands for a string that found no room.
 pub const TOO_MANY_STRINGS: &str = "(too many different strings)";
 
-/// Blocks of counters in one file.
-const TALLY_BLOCKS: usize = 128;
-
 /// The spool of this process.
 pub struct Spool {
     dir: PathBuf,
     /// Which process made it; see [`fork`].
     generation: u32,
-    control: Map,
-    options: SpoolOptions,
-    segments: Mutex<Segments>,
-    prepared: Condvar,
-    stop: AtomicBool,
+    control: &'static Map,
+    supply: Supply,
     next_writer: AtomicU32,
-    tallies: Mutex<Vec<&'static Map>>,
+    tallies: Tallies,
     tables: Mutex<Tables>,
 }
 
@@ -68,16 +89,6 @@ impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spool").field("dir", &self.dir).finish()
     }
-}
-
-/// Segments are never unmapped: a thread may be in the middle of a store when the runtime ends.
-struct Segments {
-    current: Option<&'static Map>,
-    next_chunk: usize,
-    ahead: Option<&'static Map>,
-    made: u64,
-    /// Whether making a segment failed: the disk is full or the limit is reached.
-    full: bool,
 }
 
 struct Tables {
@@ -95,7 +106,10 @@ impl Spool {
         let started = clock::kernel_ns(libc::CLOCK_BOOTTIME);
         let dir = dir.join(format!("{}-{started}", std::process::id()));
         std::fs::create_dir(&dir).map_err(SpoolError::io("cannot create", &dir))?;
-        let control_map = Map::create(&dir.join("control"), CONTROL)?;
+        // Leaked, as all mappings that threads write to: one of them may be in the middle of it when the runtime ends.
+        let leak = |map: Map| -> &'static Map { Box::leak(Box::new(map)) };
+        let control_map = leak(Map::create(&dir.join("control"), CONTROL)?);
+        let table = leak(Map::create(&dir.join("segments"), TABLE)?);
         let tables = dir.join("tables");
         let file = File::options()
             .append(true)
@@ -112,6 +126,8 @@ impl Spool {
             (control::STARTED, started),
             (control::CLOCK, clock::kind() as u64),
             (control::STATE, 1),
+            (control::LIMIT, options.limit),
+            (control::ON_FULL, options.on_full as u64),
         ];
         for (word, value) in words {
             control_map.word(word).store(value, Ordering::Relaxed);
@@ -120,122 +136,29 @@ impl Spool {
         control_map
             .word(control::MAGIC)
             .store(CONTROL_MAGIC, Ordering::Release);
+        if let Some(pid) = options.recorder {
+            attach::name_recorder(control_map, pid);
+        }
+        let blocks = options.on_full == OnFull::Block;
         let spool = Arc::new(Spool {
+            supply: Supply::new(&dir, control_map, table, options.limit, blocks),
             dir,
             generation: fork::generation(),
             control: control_map,
-            options: options.clone(),
-            segments: Mutex::new(Segments {
-                current: None,
-                next_chunk: CHUNKS,
-                ahead: None,
-                made: 0,
-                full: false,
-            }),
-            prepared: Condvar::new(),
-            stop: AtomicBool::new(false),
             next_writer: AtomicU32::new(0),
-            tallies: Mutex::new(Vec::new()),
+            tallies: Tallies::default(),
             tables: Mutex::new(Tables {
                 file,
                 sites: HashMap::new(),
                 strings: HashMap::new(),
             }),
         });
-        spool.start_preparing()?;
-        Ok(spool)
-    }
-
-    /// The thread that keeps one segment ready ahead.
-    fn start_preparing(self: &Arc<Spool>) -> Result<(), SpoolError> {
-        let spool = Arc::clone(self);
-        let body = move || {
-            let mut segments = spool.lock();
-            while !spool.stop.load(Ordering::Relaxed) {
-                if segments.ahead.is_none() && !segments.full {
-                    let number = segments.made;
-                    drop(segments);
-                    let made = spool.make_segment(number);
-                    segments = spool.lock();
-                    // A writer may have made one itself in between; then this one, with the same number, failed.
-                    if let Some(map) = made {
-                        segments.made = segments.made.max(number + 1);
-                        segments.ahead = Some(map);
-                    }
-                } else {
-                    segments = spool
-                        .prepared
-                        .wait(segments)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        };
-        let started = std::thread::Builder::new()
+        let theirs = Arc::clone(&spool);
+        std::thread::Builder::new()
             .name("gmp-spool".into())
-            .spawn(body);
-        started
-            .map(drop)
-            .map_err(SpoolError::io("cannot start the thread for", &self.dir))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Segments> {
-        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a segment; `None` when the limit is reached or the disk is full.
-    fn make_segment(&self, number: u64) -> Option<&'static Map> {
-        if (number + 1).saturating_mul(SEGMENT as u64) > self.options.limit {
-            self.lock().full = true;
-            return None;
-        }
-        let path = self.dir.join(format!("segment-{number:04}"));
-        match Map::create(&path, SEGMENT) {
-            Ok(map) => {
-                map.populate();
-                // Release: a reader that sees the count finds the file.
-                self.control
-                    .word(control::SEGMENTS)
-                    .fetch_max(number + 1, Ordering::Release);
-                Some(Box::leak(Box::new(map)))
-            }
-            Err(SpoolError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::AlreadyExists =>
-            {
-                None
-            }
-            Err(_) => {
-                self.lock().full = true;
-                None
-            }
-        }
-    }
-
-    /// The next chunk that nobody has; `None` when there is no more room.
-    fn take_chunk(&self) -> Option<(&'static Map, usize)> {
-        if self.is_parents() {
-            return None;
-        }
-        let mut segments = self.lock();
-        loop {
-            if let Some(map) = segments.current.filter(|_| segments.next_chunk < CHUNKS) {
-                segments.next_chunk += 1;
-                return Some((map, segments.next_chunk - 1));
-            }
-            if let Some(map) = segments.ahead.take() {
-                segments.current = Some(map);
-                segments.next_chunk = 0;
-                self.prepared.notify_one();
-                continue;
-            }
-            if segments.full || self.stop.load(Ordering::Relaxed) {
-                return None;
-            }
-            // The writers outran the thread that prepares: wait for it, it is at work.
-            drop(segments);
-            self.prepared.notify_one();
-            std::thread::yield_now();
-            segments = self.lock();
-        }
+            .spawn(move || theirs.supply.prepare())
+            .map_err(SpoolError::io("cannot start the thread for", &spool.dir))?;
+        Ok(spool)
     }
 
     /// Begins a stream of events for the calling thread.
@@ -262,6 +185,8 @@ impl Spool {
             last_ticks: 0,
             events: 0,
             lost: 0,
+            is_quiet: false,
+            after_gap: false,
             number: 0,
         }
     }
@@ -270,22 +195,7 @@ impl Spool {
         if self.is_parents() {
             return TallyBlock::in_memory();
         }
-        let (file, block) = (
-            writer.0 as usize / TALLY_BLOCKS,
-            writer.0 as usize % TALLY_BLOCKS,
-        );
-        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        while tallies.len() <= file {
-            let path = self.dir.join(format!("tallies-{:04}", tallies.len()));
-            match Map::create(&path, TALLY_BLOCKS * SLOTS * 8) {
-                Ok(map) => tallies.push(Box::leak(Box::new(map))),
-                // Counted all the same, only not where the recorder can see it.
-                Err(_) => return TallyBlock::in_memory(),
-            }
-        }
-        TallyBlock {
-            slots: std::ptr::from_ref(tallies[file].word(block * SLOTS)),
-        }
+        self.tallies.block(&self.dir, writer)
     }
 
     /// The number of a place in the source.
@@ -356,8 +266,7 @@ impl Spool {
         if self.is_parents() {
             return;
         }
-        self.stop.store(true, Ordering::Relaxed);
-        self.prepared.notify_all();
+        self.supply.stop();
         // Release: a reader that sees the end sees everything before it.
         self.control
             .word(control::STATE)
@@ -407,6 +316,10 @@ pub struct Writer {
     /// Events of this stream so far, lost ones included.
     events: u64,
     lost: u64,
+    /// Whether it said that nothing comes.
+    is_quiet: bool,
+    /// Whether events were lost right before the present chunk began.
+    after_gap: bool,
     number: u64,
 }
 
@@ -424,28 +337,78 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// Records an event that happened at `ticks`. A time before that of the event before counts as the same.
+    ///
+    /// # Blocking
+    /// May wait for room, if the recorder asked for that.
     #[inline]
     pub fn emit(&mut self, ticks: u64, event: Event) {
-        let chunk = match self.chunk {
-            Some(chunk) if self.at + MAX_RECORD <= CHUNK => chunk,
-            _ => match self.change_chunk(ticks) {
-                Some(chunk) => chunk,
-                None => return self.lose(),
-            },
+        self.emit_with(ticks, event, || [None, None]);
+    }
+
+    /// As [`Writer::emit`]; if it is the first event after a loss, those of `status` go before it: what a reader must know to go on.
+    #[inline]
+    pub fn emit_with(
+        &mut self,
+        ticks: u64,
+        event: Event,
+        status: impl FnOnce() -> [Option<Event>; 2],
+    ) {
+        match self.chunk {
+            Some(chunk) if self.at + MAX_RECORD <= CHUNK => self.put(chunk, ticks, event),
+            _ => self.emit_into_next(ticks, event, status),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn emit_into_next(
+        &mut self,
+        ticks: u64,
+        event: Event,
+        status: impl FnOnce() -> [Option<Event>; 2],
+    ) {
+        let Some(chunk) = self.change_chunk(ticks) else {
+            return self.lose();
         };
+        // A new chunk has room for all of these.
+        if std::mem::take(&mut self.after_gap) {
+            for event in status().into_iter().flatten() {
+                self.put(chunk, ticks, event);
+            }
+        }
+        self.put(chunk, ticks, event);
+    }
+
+    #[inline(always)]
+    fn put(&mut self, chunk: *mut u8, ticks: u64, event: Event) {
         let dt = ticks.saturating_sub(self.last_ticks);
         self.last_ticks += dt;
         self.events += 1;
-        // SAFETY: room for the largest record was checked.
+        // SAFETY: the callers checked that there is room for the largest record.
         self.at += unsafe { codec::encode(chunk.add(self.at), dt, &event) };
         // Release publishes the record to a reader that acquires the length; one plain store on x86.
-        word(chunk, chunk::PUBLISHED).store((self.at - HEADER) as u64, Ordering::Release);
+        header_word(chunk, chunk::PUBLISHED).store((self.at - HEADER) as u64, Ordering::Release);
     }
 
-    /// Says that nothing more comes until the thread is woken.
+    /// Says that nothing comes until [`Writer::awake`]: readers need not wait for this writer.
     pub fn quiet(&mut self, ticks: u64) {
+        self.is_quiet = true;
         if let Some(chunk) = self.chunk {
-            word(chunk, chunk::PROGRESS).store(ticks | 1, Ordering::Release);
+            // Release: a reader that sees it sees all events before it.
+            header_word(chunk, chunk::PROGRESS).store(ticks | 1, Ordering::Release);
+        }
+    }
+
+    /// Ends what [`Writer::quiet`] said. To be called before the time of the next event is taken.
+    #[inline]
+    pub fn awake(&mut self) {
+        if std::mem::take(&mut self.is_quiet)
+            && let Some(chunk) = self.chunk
+        {
+            header_word(chunk, chunk::PROGRESS).store(0, Ordering::Relaxed);
+            // SeqCst: the store is out before the clock is read for the next event, so a reader that read its clock later sees that
+            // this writer is not quiet, and does not take its own time for this stream's.
+            std::sync::atomic::fence(Ordering::SeqCst);
         }
     }
 
@@ -459,12 +422,12 @@ impl Writer {
         self.lost
     }
 
-    #[cold]
-    #[inline(never)]
     fn change_chunk(&mut self, ticks: u64) -> Option<*mut u8> {
-        self.close();
-        let (map, index) = self.spool.take_chunk()?;
-        let chunk = map.at(index * CHUNK);
+        self.close(chunk::CLOSED);
+        if self.spool.is_parents() {
+            return None;
+        }
+        let next = self.spool.supply.take()?;
         let writer = u64::from(self.id.0) | u64::from(self.m.0) << 32;
         let base = self.last_ticks.max(ticks);
         let words = [
@@ -474,118 +437,48 @@ impl Writer {
             (chunk::LOST, self.lost),
             (chunk::FIRST_EVENT, self.events),
             (chunk::PUBLISHED, 0),
+            (chunk::PROGRESS, 0),
         ];
         for (index, value) in words {
-            word(chunk, index).store(value, Ordering::Relaxed);
+            header_word(next.at, index).store(value, Ordering::Relaxed);
         }
         // Release: a reader that sees the magic sees the header.
-        word(chunk, chunk::MAGIC).store(CHUNK_MAGIC, Ordering::Release);
+        header_word(next.at, chunk::MAGIC).store(CHUNK_MAGIC, Ordering::Release);
+        // Release: a reader that sees the count finds the chunk.
+        next.handed_out.fetch_add(1, Ordering::Release);
         self.number += 1;
         self.last_ticks = base;
         self.at = HEADER;
-        self.chunk = Some(chunk);
-        Some(chunk)
+        self.chunk = Some(next.at);
+        if next.waited_ns > 0 {
+            let waited = Event::Blocked {
+                waited_ns: next.waited_ns,
+            };
+            self.put(next.at, ticks, waited);
+        }
+        Some(next.at)
     }
 
-    #[cold]
-    #[inline(never)]
     fn lose(&mut self) {
         self.lost += 1;
         self.events += 1;
+        self.after_gap = true;
+        // Relaxed: a count.
         self.spool
             .control
             .word(control::LOST)
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, how: u64) {
         if let Some(chunk) = self.chunk.take() {
-            word(chunk, chunk::PUBLISHED).fetch_or(1 << 32, Ordering::Release);
+            header_word(chunk, chunk::PUBLISHED).fetch_or(how, Ordering::Release);
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.close();
-    }
-}
-
-/// What recording one event costs here, the reading of the clock included, in ns: the best of a few rounds into memory of its own.
-pub fn event_cost_ns() -> f64 {
-    const EVENTS: u64 = 2_000;
-    let mut chunk = vec![0u64; CHUNK / 8];
-    let bytes = chunk.as_mut_ptr().cast::<u8>();
-    let mut best = f64::INFINITY;
-    for _ in 0..5 {
-        let (mut at, mut last) = (HEADER, clock::now_ticks());
-        let began = std::time::Instant::now();
-        for i in 0..EVENTS {
-            if at + MAX_RECORD > CHUNK {
-                at = HEADER;
-            }
-            let ticks = clock::now_ticks();
-            let event = Event::Start {
-                g: GId(i),
-                seq: i,
-                source: Source::Local,
-                rule: Rule::Order,
-                pos: i as u32,
-            };
-            // SAFETY: there is room for the largest record behind `at`.
-            at += unsafe { codec::encode(bytes.add(at), ticks.saturating_sub(last), &event) };
-            // Release: as `emit` does it.
-            word(bytes, chunk::PUBLISHED).store((at - HEADER) as u64, Ordering::Release);
-            last = ticks;
-        }
-        best = best.min(began.elapsed().as_nanos() as f64 / EVENTS as f64);
-    }
-    best
-}
-
-fn word(chunk: *mut u8, index: usize) -> &'static AtomicU64 {
-    // SAFETY: `chunk` is the start of a chunk, aligned to 8, in a mapping that is never taken down or in memory of the caller's that
-    // outlives the use; `index` is within the header, whose words are only accessed as atomics.
-    unsafe { &*chunk.cast::<AtomicU64>().add(index) }
-}
-
-/// One thread's counters: a plain load, add and store by that thread; readable by all.
-#[derive(Clone, Copy, Debug)]
-pub struct TallyBlock {
-    slots: *const AtomicU64,
-}
-
-// SAFETY: it points to `SLOTS` atomics that live for ever.
-unsafe impl Send for TallyBlock {}
-// SAFETY: as above.
-unsafe impl Sync for TallyBlock {}
-
-impl TallyBlock {
-    /// Counters that no recorder sees. Their memory is never given back.
-    pub fn in_memory() -> TallyBlock {
-        let slots: &'static [AtomicU64; SLOTS] =
-            Box::leak(Box::new([const { AtomicU64::new(0) }; SLOTS]));
-        TallyBlock {
-            slots: slots.as_ptr(),
-        }
-    }
-
-    /// Adds to a counter. One thread may call this.
-    #[inline(always)]
-    pub fn add(&self, tally: Tally, n: u64) {
-        let slot = self.slot(tally);
-        // Relaxed, and no read-modify-write: one writer; readers want a value, not an order.
-        slot.store(slot.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-    }
-
-    /// The value of a counter at some moment.
-    pub fn get(&self, tally: Tally) -> u64 {
-        self.slot(tally).load(Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    fn slot(&self, tally: Tally) -> &AtomicU64 {
-        // SAFETY: there are SLOTS of them, more than there are counters.
-        unsafe { &*self.slots.add(tally as usize) }
+        self.close(chunk::CLOSED | chunk::ENDED);
     }
 }
