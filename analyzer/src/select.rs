@@ -109,6 +109,11 @@ impl<S: Sink> Clip<S> {
     pub fn new(selection: Selection, sink: S) -> Clip<S> {
         Clip { selection, sink }
     }
+
+    /// The sink behind it.
+    pub fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
 }
 
 impl<S: Sink> Sink for Clip<S> {

@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod events;
+pub mod export;
+pub mod flamegraph;
 pub mod intervals;
 mod output;
 pub mod stats;
@@ -120,6 +122,9 @@ fn make(kind: ReportKind, subject: &Subject<'_>, output: &Output) -> anyhow::Res
         ReportKind::Events => events::make(subject, output)?,
         ReportKind::Check => return check::make(subject, output),
         ReportKind::Stats => stats::make(subject, output)?,
+        ReportKind::Chrome => export::chrome(subject, output)?,
+        ReportKind::Perfetto => export::perfetto(subject, output)?,
+        ReportKind::Flamegraph => flamegraph::make(subject, output)?,
     }
     Ok(0)
 }

@@ -21,7 +21,8 @@ impl Output {
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(path: Option<&Path>, kinds: &[ReportKind]) -> anyhow::Result<Output> {
-        let several = kinds.len() > 1;
+        // A flamegraph is several files.
+        let several = kinds.len() > 1 || kinds.contains(&ReportKind::Flamegraph);
         let folder = path.is_some_and(|p| {
             several || p.is_dir() || p.as_os_str().to_string_lossy().ends_with('/')
         });
@@ -87,10 +88,15 @@ impl Output {
             return Err(e.context(context()));
         }
         std::fs::rename(&part, &path).with_context(context)?;
+        self.tell(&path);
+        Ok(path)
+    }
+
+    /// Says on a terminal that a file was written.
+    pub fn tell(&self, path: &Path) {
         if std::io::stderr().is_terminal() {
             eprintln!("gmp-analyze: wrote {}", path.display());
         }
-        Ok(path)
     }
 }
 
