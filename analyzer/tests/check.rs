@@ -1,0 +1,132 @@
+//! `--report check` on real recordings: clean when they are sound, and each planted fault is found.
+
+mod recording;
+
+use recording::Recording;
+
+/// The rules that `check` finds broken, and its exit code.
+fn check(r: &Recording) -> (Option<i32>, Vec<String>) {
+    let output = r.analyze(&["--report", "check", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rules = value["violations"]
+        .as_object()
+        .expect("rules")
+        .keys()
+        .cloned()
+        .collect();
+    (output.status.code(), rules)
+}
+
+#[test]
+fn programs_of_all_sorts_are_clean() {
+    for (procs, program) in [
+        ("1", &["queue-overflow", "--tasks", "1500"][..]),
+        ("2", &["yield-points", "--rounds", "50"]),
+        ("4", &["steal-imbalance"]),
+        (
+            "3",
+            &["syscall-handoff", "--tasks", "20", "--rounds", "10000"],
+        ),
+        ("2", &["netpoll", "--requests", "100"]),
+        ("4", &["skynet", "--leaves", "1000"]),
+    ] {
+        let r = Recording::of(&["--procs", procs], program);
+        assert_eq!(check(&r), (Some(0), vec![]), "{program:?}");
+        assert!(r.text(&["--report", "check"]).contains("no violation"));
+    }
+}
+
+#[test]
+fn a_policy_is_checked_like_the_default() {
+    for policy in [
+        "runnext=off",
+        "steal=one,global_tick=3",
+        "local_queue=4",
+        "yield_to=local",
+        "steal_rounds=1",
+    ] {
+        let r = Recording::of(
+            &["--policy", policy, "--procs", "3"],
+            &["worker-pool", "--jobs", "500", "--rounds", "50"],
+        );
+        assert_eq!(check(&r), (Some(0), vec![]), "{policy}");
+    }
+}
+
+#[test]
+fn each_planted_fault_is_found() {
+    let sound = Recording::of(&["--procs", "2"], &["ping-pong", "--trips", "300"]);
+    let bytes = std::fs::read(sound.path()).expect("readable");
+    let broken = |sql: &str| {
+        sound.tamper(sql);
+        let found = check(&sound);
+        std::fs::write(sound.path(), &bytes).expect("writable");
+        assert_eq!(found.0, Some(1), "{sql}");
+        found.1
+    };
+    let has = |rules: &[String], rule: &str| rules.iter().any(|r| r == rule);
+    // A lost wake-up: the G starts although nothing readied it, and the counters say so too.
+    let rules = broken(
+        "DELETE FROM event WHERE id = (SELECT id FROM event WHERE kind = 15 LIMIT 1 OFFSET 20)",
+    );
+    assert!(
+        has(&rules, "g states") && has(&rules, "recorded = counted"),
+        "{rules:?}"
+    );
+    // The runtime counted something that is not there.
+    let rules = broken("UPDATE own_counter SET value = value + 1 WHERE name = 'steals' AND m = 1");
+    assert_eq!(rules, ["recorded = counted"]);
+    // Two Ms hold one P.
+    let rules = broken(
+        "INSERT INTO event (id, run, process, ts, m, m_seq, kind, p, seq) \
+         SELECT max(id) + 1, 1, 1, max(ts), 77, 0, 25, 0, 999 FROM event; \
+         INSERT INTO event (id, run, process, ts, m, m_seq, kind, p, seq) \
+         SELECT max(id) + 1, 1, 1, max(ts), 78, 0, 25, 0, 1000 FROM event; \
+         UPDATE process SET last_event = (SELECT max(id) FROM event)",
+    );
+    assert!(has(&rules, "one m per p"), "{rules:?}");
+    // A G runs that another M started.
+    let rules = broken(
+        "UPDATE event SET m = 55 WHERE id = (SELECT id FROM event WHERE kind = 14 LIMIT 1 OFFSET 30)",
+    );
+    assert!(has(&rules, "one m per g"), "{rules:?}");
+    // Another G than the one at the head of the queue starts.
+    let rules = broken(
+        "UPDATE event SET g = 999 WHERE id = (SELECT id FROM event WHERE kind = 11 AND a1 = 1 LIMIT 1)",
+    );
+    assert!(
+        has(&rules, "run queues") && has(&rules, "g states"),
+        "{rules:?}"
+    );
+    // The recorder could not find a place for an event.
+    let rules = broken("INSERT INTO event_note VALUES (9, 'unordered')");
+    assert_eq!(rules, ["causal order"]);
+}
+
+#[test]
+fn the_offending_event_is_named() {
+    let r = Recording::of(&["--procs", "2"], &["spawn-join", "--tasks", "100"]);
+    let id = r.number("SELECT id FROM event WHERE kind = 16 LIMIT 1 OFFSET 50");
+    r.tamper(&format!(
+        "UPDATE event SET kind = 14, a1 = 4 WHERE id = {id}"
+    ));
+    let output = r.analyze(&["--report", "check"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text.contains("parks: ") || text.contains("recorded = counted: exits"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_lost_is_no_violation() {
+    let r = Recording::of(
+        &["--spool-limit", "4MiB", "--procs", "2"],
+        &["yield", "--tasks", "50", "--yields", "10000"],
+    );
+    assert!(r.number("SELECT lost FROM run") > 0);
+    assert_eq!(check(&r), (Some(0), vec![]));
+    assert!(r.text(&["--report", "check"]).contains("events were lost"));
+    assert!(r.text(&[]).contains("LOST"));
+}

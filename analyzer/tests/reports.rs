@@ -1,0 +1,282 @@
+//! The reports as a user meets them, on real recordings: their figures against the database, and what they say to mistakes.
+
+mod recording;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use recording::Recording;
+use serde_json::Value;
+
+fn imbalance() -> Recording {
+    Recording::of(
+        &["--procs", "4", "--label", "one"],
+        &["steal-imbalance", "--tasks", "300", "--heavy", "30"],
+    )
+}
+
+#[test]
+fn statistics_equal_the_database() {
+    let r = imbalance();
+    let stats = r.json(&["--report", "stats", "--json"]);
+    let process = &stats["processes"][0];
+    let number = |sql: &str| r.number(sql);
+    assert_eq!(process["events"], number("SELECT count(*) FROM event"));
+    assert_eq!(process["gs"], number("SELECT count(*) FROM g"));
+    assert_eq!(
+        process["latency"]["n"],
+        number("SELECT count(*) FROM event WHERE kind = 11")
+    );
+    let kinds = process["kinds"].as_object().expect("kinds");
+    let total: i64 = kinds.values().filter_map(Value::as_i64).sum();
+    assert_eq!(total, number("SELECT count(*) FROM event"));
+    assert_eq!(
+        kinds["start"],
+        number("SELECT count(*) FROM event WHERE kind = 11")
+    );
+    let stolen: i64 = process["steals"]
+        .as_array()
+        .expect("steals")
+        .iter()
+        .filter_map(|s| s["gs"].as_i64())
+        .sum();
+    assert_eq!(stolen, number("SELECT ifnull(sum(n), 0) FROM steal"));
+    let longest = number("SELECT max(latency_ns) FROM wakeup");
+    let reported = process["latency"]["max_ns"].as_i64().expect("a number");
+    // The histogram keeps three digits.
+    assert!(
+        (reported - longest).abs() as f64 <= 2e-3 * longest as f64,
+        "{reported} and {longest}"
+    );
+    let text = r.text(&["--report", "stats"]);
+    assert!(
+        text.contains("scheduling latency") && text.contains("steal_imbalance.rs:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_summary_and_the_list_name_the_run() {
+    let r = imbalance();
+    r.again(&["--label", "two"], &["spawn-join", "--tasks", "50"]);
+    let summary = r.text(&["--run", "one"]);
+    assert!(
+        summary.contains("steal-imbalance") && summary.contains("nothing was lost"),
+        "{summary}"
+    );
+    let output = r.analyze(&[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run 2 (two), the last of 2"));
+    let list = r.json(&["--list", "--json"]);
+    let labels: Vec<_> = list["runs"]
+        .as_array()
+        .expect("runs")
+        .iter()
+        .map(|r| r["label"].clone())
+        .collect();
+    assert_eq!(labels, ["one", "two"]);
+    assert!(r.text(&["--list"]).contains("perfetto"));
+}
+
+#[test]
+fn events_are_told_in_sentences() {
+    let r = imbalance();
+    let all = r.text(&["--report", "events"]);
+    assert_eq!(
+        all.lines().count() as i64,
+        r.number("SELECT count(*) FROM event")
+    );
+    let starts = r.text(&["--report", "events", "--kind", "start"]);
+    assert!(starts.lines().all(|l| l.contains(" runs G")), "{starts}");
+    let of_g = r.text(&["--report", "events", "--g", "G5"]);
+    assert!(
+        of_g.contains("G1 spawns G5 at steal_imbalance.rs:") && of_g.contains("G5 ends"),
+        "{of_g}"
+    );
+    let jsonl = r.text(&["--report", "events", "--json", "--kind", "exit"]);
+    let exits = jsonl
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).expect("JSON"))
+        .filter(|e| e["panicked"] == 0);
+    assert_eq!(
+        exits.count() as i64,
+        r.number("SELECT count(*) FROM event WHERE kind = 16")
+    );
+    let middle = r.number("SELECT ts FROM event WHERE kind = 16 LIMIT 1 OFFSET 100");
+    let window = format!("{}ns..{}ns", middle - 1_000, middle + 1_000);
+    let within = r.text(&["--report", "events", "--window", &window]);
+    let sql = format!(
+        "SELECT count(*) FROM event WHERE ts BETWEEN {} AND {}",
+        middle - 1_000,
+        middle + 1_000
+    );
+    assert_eq!(within.lines().count() as i64, r.number(&sql));
+}
+
+#[test]
+fn interval_tables_tile_and_equal_the_events() {
+    let r = imbalance();
+    r.text(&["--intervals", "--index"]);
+    r.text(&["--intervals"]);
+    let number = |sql: &str| r.number(sql);
+    let gaps = "SELECT count(*) FROM (SELECT from_ts - lag(to_ts) OVER (PARTITION BY g ORDER BY rowid) AS gap FROM g_interval) WHERE gap <> 0";
+    assert_eq!(number(gaps), 0);
+    let runs = "SELECT count(*) FROM g_interval WHERE state = 'running'";
+    assert_eq!(
+        number(runs),
+        number("SELECT count(*) FROM event WHERE kind IN (11, 18)")
+    );
+    let negative = "SELECT count(*) FROM (SELECT from_ts, to_ts FROM g_interval UNION ALL SELECT from_ts, to_ts FROM p_interval \
+        UNION ALL SELECT from_ts, to_ts FROM m_interval) WHERE to_ts < from_ts";
+    assert_eq!(number(negative), 0);
+    let sums = "SELECT sum(running) FROM g_summary";
+    assert_eq!(
+        number(sums),
+        number("SELECT sum(to_ts - from_ts) FROM g_interval WHERE state = 'running'")
+    );
+    assert_eq!(
+        number(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name LIKE 'event_by_%'"
+        ),
+        3
+    );
+    assert_eq!(
+        number("SELECT length FROM queue_length WHERE p IS NULL ORDER BY rowid DESC LIMIT 1"),
+        0
+    );
+}
+
+/// The values of folded lines, summed.
+fn folded(r: &Recording, name: &str) -> f64 {
+    let text = std::fs::read_to_string(r.dir.path().join("out").join(name)).expect("readable");
+    text.lines()
+        .map(|l| {
+            l.rsplit(' ')
+                .next()
+                .and_then(|n| n.parse::<f64>().ok())
+                .expect("a number")
+        })
+        .sum()
+}
+
+#[test]
+fn flamegraphs_add_up_to_the_time_that_passed() {
+    let r = imbalance();
+    r.text(&["--report", "flamegraph", "-o", "out"]);
+    let stats = r.json(&["--report", "stats", "--json"]);
+    let sum = |name: &str| -> f64 {
+        let sites = stats["processes"][0]["sites"].as_array().expect("sites");
+        sites.iter().filter_map(|s| s[name].as_f64()).sum::<f64>() / 1e3
+    };
+    let on = folded(&r, "oncpu.folded");
+    let off = folded(&r, "offcpu.folded");
+    let lines = 50.0;
+    assert!((on - sum("running_ns")).abs() < lines, "{on}");
+    let waited = sum("runnable_ns") + sum("waiting_ns") + sum("syscall_ns");
+    assert!((off - waited).abs() < lines, "{off} and {waited}");
+    let svg = std::fs::read_to_string(r.dir.path().join("out/offcpu.svg")).expect("readable");
+    assert!(svg.contains("steal_imbalance.rs:") && svg.contains("runnable"));
+}
+
+/// The events of the Chrome trace by phase.
+fn by_phase(trace: &Value) -> BTreeMap<&str, usize> {
+    let mut phases = BTreeMap::new();
+    for event in trace["traceEvents"].as_array().expect("events") {
+        *phases
+            .entry(event["ph"].as_str().expect("a phase"))
+            .or_default() += 1;
+    }
+    phases
+}
+
+#[test]
+fn chrome_traces_hold_every_interval_and_arrow() {
+    let r = imbalance();
+    r.text(&["--intervals"]);
+    r.text(&["--report", "chrome", "-o", "trace.json"]);
+    let bytes = std::fs::read(r.dir.path().join("trace.json")).expect("readable");
+    let trace: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let phases = by_phase(&trace);
+    let starts = r.number("SELECT count(*) FROM event WHERE kind = 11") as usize;
+    let gs = r.number("SELECT count(*) FROM g_interval") as usize;
+    let ps = r.number("SELECT count(*) FROM p_interval WHERE state <> 'idle'") as usize;
+    let ms = r.number("SELECT count(*) FROM m_interval") as usize;
+    assert_eq!((phases["b"], phases["e"]), (gs, gs));
+    assert_eq!(phases["X"], ps + ms + starts);
+    let events = trace["traceEvents"].as_array().expect("events");
+    let with = |key: &str| events.iter().filter(|e| e[key] == true).count();
+    assert_eq!((with("flow_in"), with("flow_out")), (starts, starts));
+}
+
+/// A real trace processor, where the machine has one: the folder of its files in `TP_DIR`, and node.
+#[test]
+fn perfettos_own_trace_processor_reads_both_forms() {
+    let Some(processor) = std::env::var_os("TP_DIR") else {
+        eprintln!(
+            "skipped: TP_DIR does not name a trace processor (`make trace-processor` fetches one)"
+        );
+        return;
+    };
+    let r = imbalance();
+    r.text(&["--intervals"]);
+    r.text(&["--report", "chrome,perfetto", "-o", "out"]);
+    let starts = r.number("SELECT count(*) FROM event WHERE kind = 11");
+    let slices = starts
+        + r.number("SELECT count(*) FROM g_interval")
+        + r.number("SELECT count(*) FROM p_interval WHERE state <> 'idle'")
+        + r.number("SELECT count(*) FROM m_interval");
+    for name in ["trace.json", "trace.pftrace"] {
+        let output = Command::new("node")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace_processor.mjs"))
+            .arg(r.dir.path().join("out").join(name))
+            .args([
+                "select count(*) n from slice",
+                "select count(*) n from flow",
+                "select count(*) n from stats where value > 0 and severity in ('error', 'data_loss')",
+            ])
+            .env("TP_DIR", &processor)
+            .output()
+            .expect("node starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let numbers: Vec<i64> = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("n=")?.parse().ok())
+            .collect();
+        assert_eq!(numbers, [slices, starts, 0], "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_with_exit_code_2() {
+    let r = Recording::of(&[], &["spawn-join", "--tasks", "10"]);
+    let error = |args: &[&str]| {
+        let output = r.analyze(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(error(&["--run", "9"]).contains("has no run 9"));
+    assert!(error(&["--report", "pdf"]).contains("flamegraph"));
+    assert!(error(&["--window", "5ms"]).contains("12ms..15ms"));
+    assert!(
+        error(&["--report", "chrome", "-o", "no/such/folder/x.json"]).contains("no/such/folder")
+    );
+    let analyze = |file: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gmp-analyze"))
+            .current_dir(r.dir.path())
+            .arg(file)
+            .output()
+            .expect("it starts");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    std::fs::write(r.dir.path().join("notes.txt"), "some notes").expect("writable");
+    assert!(
+        matches!(analyze("notes.txt"), (Some(2), e) if e.contains("no trace database") || e.contains("not a trace database"))
+    );
+    assert!(matches!(analyze("missing.db"), (Some(2), e) if e.contains("missing.db")));
+    r.tamper("UPDATE run SET ingest = 'running'");
+    assert!(error(&[]).contains("--recover"));
+    r.tamper("UPDATE run SET ingest = 'done'; UPDATE event SET kind = 200 WHERE id = 5");
+    assert!(error(&[]).contains("event 5: 200 is no kind"));
+}
