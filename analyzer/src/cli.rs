@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   gmp-analyze trace.db                                  the summary
   gmp-analyze trace.db --list                           runs and reports
+  gmp-analyze trace.db --report html -o report.html
   gmp-analyze trace.db --report chrome,perfetto,flamegraph -o out/
   gmp-analyze trace.db --report events --kind steal,handoff --window 10ms..20ms
   gmp-analyze trace.db --report events --around G17@12.5ms
@@ -98,6 +99,8 @@ pub enum ReportKind {
     Check,
     /// Times per G, P, M and spawn site; scheduling latency
     Stats,
+    /// One offline file with charts and a zoomable timeline
+    Html,
     /// JSON for the Perfetto UI, speedscope and chrome://tracing
     Chrome,
     /// The protobuf form for the Perfetto UI

@@ -64,6 +64,12 @@ impl Sink for Folded {
 }
 
 impl Folded {
+    /// What comes next is of the process with these names.
+    pub fn names(&mut self, names: Names) {
+        self.names = names;
+        self.chains.clear();
+    }
+
     fn chain(&self, parent: &str, site: SiteId) -> String {
         let site = self.names.site(site);
         // A G that spawns the like of itself, at any depth, is one frame.
@@ -104,8 +110,7 @@ impl Folded {
 pub fn fold(subject: &Subject<'_>) -> anyhow::Result<Folded> {
     let mut folded = Folded::default();
     for process in subject.processes {
-        folded.names = Names::of(subject.store, subject.run.run, process.process)?;
-        folded.chains.clear();
+        folded.names(Names::of(subject.store, subject.run.run, process.process)?);
         // Spawns before the window tell the chains of those within it.
         let mut clip = SpawnsToo(Clip::new(subject.selection.clone(), ByRef(&mut folded)));
         pass::pass(subject.store, subject.run, process, &mut clip)?;

@@ -4,6 +4,7 @@ pub mod check;
 pub mod events;
 pub mod export;
 pub mod flamegraph;
+pub mod html;
 pub mod intervals;
 mod output;
 pub mod stats;
@@ -122,6 +123,7 @@ fn make(kind: ReportKind, subject: &Subject<'_>, output: &Output) -> anyhow::Res
         ReportKind::Events => events::make(subject, output)?,
         ReportKind::Check => return check::make(subject, output),
         ReportKind::Stats => stats::make(subject, output)?,
+        ReportKind::Html => html::make(subject, output)?,
         ReportKind::Chrome => export::chrome(subject, output)?,
         ReportKind::Perfetto => export::perfetto(subject, output)?,
         ReportKind::Flamegraph => flamegraph::make(subject, output)?,
