@@ -82,6 +82,24 @@ impl<T> WaitQueue<T> {
         self.last = Some(waiter);
     }
 
+    /// Puts a waiter at the front: one that was woken before, and that somebody else was faster than.
+    ///
+    /// # Safety
+    /// As [`WaitQueue::push`].
+    pub(crate) unsafe fn push_front(&mut self, waiter: NonNull<Waiter<T>>) {
+        // SAFETY: as in `push`.
+        unsafe {
+            (*waiter.as_ptr()).queued = true;
+            (*waiter.as_ptr()).prev = None;
+            (*waiter.as_ptr()).next = self.first;
+            match self.first {
+                Some(first) => (*first.as_ptr()).prev = Some(waiter),
+                None => self.last = Some(waiter),
+            }
+        }
+        self.first = Some(waiter);
+    }
+
     /// Takes a waiter out if it is still in; whether it was.
     ///
     /// # Safety
