@@ -8,7 +8,7 @@ LOOM_TARGET := $(or $(CARGO_TARGET_DIR),target)/loom
 test:
 	cargo test --locked --workspace
 	cargo test --locked --workspace --release --tests
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(LOOM_TARGET) cargo test --locked --release --package gmp-runtime --lib loom_
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(LOOM_TARGET) cargo test --locked --release --package gmp-runtime --package gmp-trace --lib loom_
 
 lint:
 	cargo fmt --all --check

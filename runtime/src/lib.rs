@@ -75,8 +75,14 @@ pub use sync::chan::{Receiver, Sender, channel};
 #[cfg(loom)]
 #[allow(dead_code, missing_docs, reason = "the models use a part of each")]
 mod sched {
+    #[path = "claim.rs"]
+    mod claim;
     #[path = "idle.rs"]
     mod idle;
+    #[path = "models/park.rs"]
+    mod park;
     #[path = "runq.rs"]
     mod runq;
+    #[path = "wait_queue.rs"]
+    mod wait_queue;
 }

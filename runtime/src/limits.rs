@@ -29,5 +29,14 @@ pub(crate) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
 /// How long nobody polls the network before sysmon does.
 pub(crate) const NETPOLL_PERIOD_NS: u64 = 10_000_000;
 
+/// How long a waiter for a mutex puts up with others being faster. Go: `starvationThresholdNs`.
+pub(crate) const MUTEX_STARVES_NS: u64 = 1_000_000;
+
+/// How often a G looks again at a mutex that is held before it parks. Go: `active_spin`.
+pub(crate) const MUTEX_SPINS: u32 = 4;
+
+/// Pauses between two looks. Go: `active_spin_cnt`.
+pub(crate) const MUTEX_PAUSES: u32 = 30;
+
 const _: () = assert!(MIN_STACK <= DEFAULT_STACK);
 const _: () = assert!(FREE_GS_PER_P >= 2);

@@ -38,6 +38,8 @@ pub(crate) enum Request {
     None,
     /// Run somebody else; stay runnable.
     Yield,
+    /// As `Yield`, but it stays with its P: behind the G that it has just readied. Go: `goyield`.
+    YieldLocal,
     /// As `Yield`, but it was asked to.
     Preempt,
     /// Wait; the commit runs after the state is waiting.

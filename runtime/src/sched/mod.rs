@@ -2,7 +2,7 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`wait_queue`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
+//! [`idle`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
 //! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -22,6 +22,7 @@ use crate::sched::m::M;
 use crate::sched::p::P;
 
 pub(crate) mod boot;
+pub(crate) mod claim;
 pub(crate) mod deadlock;
 pub(crate) mod find;
 pub(crate) mod g;

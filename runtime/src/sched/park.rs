@@ -14,13 +14,15 @@
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gmp_trace::event::{Event, ObjectKind, ParkReason, Via};
 use gmp_trace::ids::ObjectId;
 
+use crate::sched::claim::Race;
+pub(crate) use crate::sched::claim::Winner;
 use crate::sched::g::{G, GRef, Request};
 use crate::sched::m;
 use crate::sched::timers::{self, TimerAction, TimerHandle};
@@ -248,20 +250,9 @@ pub(crate) fn park(reason: ParkReason, object: &Object, commit: &mut dyn FnMut()
     }
 }
 
-/// Who ended a wait that has a deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Winner {
-    /// Nobody yet.
-    Nobody = 0,
-    /// Somebody who had what was waited for.
-    Waker = 1,
-    /// The deadline.
-    Timer = 2,
-}
-
 /// The race between a waker and a deadline for the right to wake.
 pub(crate) struct Claim {
-    winner: AtomicU8,
+    race: Race,
     unparker: Unparker,
     deadline: Mutex<Deadline>,
 }
@@ -277,7 +268,7 @@ impl Claim {
     /// An undecided one.
     pub(crate) fn new(unparker: Unparker) -> Arc<Claim> {
         Arc::new(Claim {
-            winner: AtomicU8::new(Winner::Nobody as u8),
+            race: Race::new(),
             unparker,
             deadline: Mutex::new(Deadline::NotStarted),
         })
@@ -285,19 +276,12 @@ impl Claim {
 
     /// Tries to win; the winner alone may, and must, unpark.
     pub(crate) fn claim(&self, by: Winner) -> bool {
-        // AcqRel: the winner's earlier writes are seen by the woken waiter through its own acquire in `winner`.
-        self.winner
-            .compare_exchange(0, by as u8, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.race.claim(by)
     }
 
     /// Who won.
     pub(crate) fn winner(&self) -> Winner {
-        match self.winner.load(Ordering::Acquire) {
-            0 => Winner::Nobody,
-            1 => Winner::Waker,
-            _ => Winner::Timer,
-        }
+        self.race.winner()
     }
 
     /// The waiter. The winner alone may unpark it.

@@ -103,7 +103,11 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
             crate::fatal::fatal(format_args!("{} suspended without a request", g.id()))
         }
         Request::Yield => {
-            yielded(m, g, ticks);
+            yielded(m, g, ticks, m.sched.policy.yield_to_global());
+            None
+        }
+        Request::YieldLocal => {
+            yielded(m, g, ticks, false);
             None
         }
         Request::Preempt => {
@@ -139,13 +143,13 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
     }
 }
 
-/// Go: `goschedImpl`.
-fn yielded(m: &'static M, g: GRef, ticks: u64) {
+/// Go: `goschedImpl`, `goyield_m`.
+fn yielded(m: &'static M, g: GRef, ticks: u64, to_global: bool) {
     let tracer = m.tracer();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
-    let put = if m.sched.policy.yield_to_global() {
+    let put = if to_global {
         wake::global_put(m.sched, g)
     } else {
         wake::runq_put(m, m.held_p(), g, false, ticks)

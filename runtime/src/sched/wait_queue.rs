@@ -82,6 +82,24 @@ impl<T> WaitQueue<T> {
         self.last = Some(waiter);
     }
 
+    /// Puts a waiter at the front: one that was woken before, and that somebody else was faster than.
+    ///
+    /// # Safety
+    /// As [`WaitQueue::push`].
+    pub(crate) unsafe fn push_front(&mut self, waiter: NonNull<Waiter<T>>) {
+        // SAFETY: as in `push`.
+        unsafe {
+            (*waiter.as_ptr()).queued = true;
+            (*waiter.as_ptr()).prev = None;
+            (*waiter.as_ptr()).next = self.first;
+            match self.first {
+                Some(first) => (*first.as_ptr()).prev = Some(waiter),
+                None => self.last = Some(waiter),
+            }
+        }
+        self.first = Some(waiter);
+    }
+
     /// Takes a waiter out if it is still in; whether it was.
     ///
     /// # Safety
@@ -140,5 +158,132 @@ impl<T> Taken<T> {
         // SAFETY: as in `payload`; the unparker is copied out before it is used.
         let unparker = unsafe { (*self.0.as_ptr()).unparker };
         unparker.unpark();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use std::sync::Arc as Arc2;
+
+    use loom::cell::UnsafeCell;
+    use loom::sync::{Arc, Mutex};
+    use loom::thread;
+
+    use super::super::park::Token;
+    use super::*;
+
+    /// What a primitive keeps behind its lock: the value waited for, and who waits.
+    struct Primitive {
+        values: u32,
+        queue: WaitQueue<UnsafeCell<u32>>,
+    }
+
+    fn primitive() -> Arc<Mutex<Primitive>> {
+        Arc::new(Mutex::new(Primitive {
+            values: 0,
+            queue: WaitQueue::new(),
+        }))
+    }
+
+    /// Takes a value, or waits for one, as a receiver of a channel does; `None` if the deadline ended the wait.
+    fn receive(primitive: &Mutex<Primitive>, token: &Token, claim: &Arc2<Claim>) -> Option<u32> {
+        let mut p = primitive.lock().expect("no panic");
+        if p.values > 0 {
+            p.values -= 1;
+            return Some(1);
+        }
+        let mut waiter = Waiter::new(Some(Arc2::clone(claim)), UnsafeCell::new(0));
+        let record = NonNull::from(&mut waiter);
+        // SAFETY: the record stays until it was woken, and out of the queue.
+        unsafe { p.queue.push(record) };
+        drop(p);
+        token.sleep();
+        if claim.winner() == Winner::Timer {
+            let mut p = primitive.lock().expect("no panic");
+            // SAFETY: the record is alive and in no other queue.
+            unsafe { p.queue.remove(record) };
+            return None;
+        }
+        // SAFETY: the model checker proves that the waker is done with it.
+        Some(unsafe { (*record.as_ptr()).payload.with(|v| *v) })
+    }
+
+    /// Gives a value to the first waiter, or leaves it.
+    fn send(primitive: &Mutex<Primitive>) {
+        let mut p = primitive.lock().expect("no panic");
+        match p.queue.take() {
+            Some(mut taken) => {
+                drop(p);
+                // SAFETY: the model checker proves that nobody else uses it.
+                taken.payload().with_mut(|v| unsafe { *v = 1 });
+                taken.wake();
+            }
+            None => p.values += 1,
+        }
+    }
+
+    #[test]
+    fn loom_a_waiter_and_a_waker_meet_whoever_comes_first() {
+        loom::model(|| {
+            let primitive = primitive();
+            let token = Token::new();
+            let claim = Claim::new(Unparker::of(&token));
+            let theirs = Arc::clone(&primitive);
+            let waker = thread::spawn(move || send(&theirs));
+            assert_eq!(receive(&primitive, &token, &claim), Some(1));
+            waker.join().expect("no panic");
+        });
+    }
+
+    /// The value goes to the waiter or stays where it is; it is never given to one whose deadline has passed.
+    #[test]
+    fn loom_a_waker_and_a_deadline_wake_once_and_lose_no_value() {
+        loom::model(|| {
+            let primitive = primitive();
+            let token = Token::new();
+            let claim = Claim::new(Unparker::of(&token));
+            let theirs = Arc::clone(&primitive);
+            let waker = thread::spawn(move || send(&theirs));
+            let (deadline, held) = (Arc2::clone(&claim), Arc::clone(&token));
+            let timer = thread::spawn(move || {
+                if deadline.claim(Winner::Timer) {
+                    deadline.unparker().unpark();
+                }
+                drop(held);
+            });
+            let got = receive(&primitive, &token, &claim);
+            waker.join().expect("no panic");
+            timer.join().expect("no panic");
+            let left = primitive.lock().expect("no panic").values;
+            assert_eq!(got.unwrap_or(0) + left, 1, "a value was lost or doubled");
+        });
+    }
+
+    /// Two who wait are both woken by two wakers, each once.
+    #[test]
+    fn loom_two_wakers_wake_two_waiters() {
+        loom::model(|| {
+            let primitive = primitive();
+            let waiters: Vec<_> = (0..2)
+                .map(|_| {
+                    let theirs = Arc::clone(&primitive);
+                    thread::spawn(move || {
+                        let token = Token::new();
+                        let claim = Claim::new(Unparker::of(&token));
+                        let got = receive(&theirs, &token, &claim);
+                        (got, token)
+                    })
+                })
+                .collect();
+            send(&primitive);
+            send(&primitive);
+            // The tokens live until all have ended.
+            let ended: Vec<_> = waiters
+                .into_iter()
+                .map(|w| w.join().expect("no panic"))
+                .collect();
+            assert!(ended.iter().all(|(got, _)| *got == Some(1)));
+            assert!(primitive.lock().expect("no panic").queue.is_empty());
+        });
     }
 }

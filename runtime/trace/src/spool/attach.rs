@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::layout::{CHUNK, CONTROL, TABLE, control as words, table};
 use super::map::Map;
-use super::{SpoolError, control};
+use super::{SpoolError, control, protocol};
 use crate::clock;
 
 /// A chunk that a recorder has read to its end. Made by [`super::cursor::Cursor::take_finished`].
@@ -59,8 +59,7 @@ impl Attachment {
         for chunk in chunks {
             let (part, bit) = (chunk.index as usize / 64, chunk.index % 64);
             let word = chunk.segment as usize * table::WORDS + table::FREE + part;
-            // Release pairs with the acquire in `Supply::find_free`: this process is done with reading the chunk.
-            self.table.word(word).fetch_or(1 << bit, Ordering::Release);
+            protocol::give_back(self.table.word(word), bit);
         }
         // Release: a writer that sees the count sees the bits.
         self.control

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::SpoolError;
 use super::attach::FinishedChunk;
 use super::layout::{CHUNK, HEADER, chunk};
-use super::map::View;
+use super::protocol::{self, Header};
 use super::reader::{Place, ProcessSpool, Recorded};
 use super::segment_name;
 use crate::codec;
@@ -66,7 +66,8 @@ impl Cursor {
     pub fn is_quiet(&self, spool: &ProcessSpool) -> bool {
         self.chunk.is_some_and(|place| {
             // Acquire pairs with the release in `Writer::quiet`: all events before it are visible.
-            let progress = header(spool.segment(place), chunk::PROGRESS).load(Ordering::Acquire);
+            let header = spool.header(place);
+            let progress = header.word(chunk::PROGRESS).load(Ordering::Acquire);
             progress & 1 == 1
         })
     }
@@ -82,12 +83,11 @@ impl Cursor {
                 Some(place) => place,
                 None => self.enter_next(spool, at_rest)?,
             };
-            let (view, first) = spool.segment(place);
-            // Acquire pairs with the release in `Writer::emit`: the records are there.
-            let word = header((view, first), chunk::PUBLISHED).load(Ordering::Acquire);
+            let header = spool.header(place);
+            let word = protocol::published(&header);
             let published = (word as u32 as usize).min(CHUNK - HEADER);
             if self.at < published {
-                let records = first + HEADER;
+                let (view, records) = (header.0, header.1 + HEADER);
                 // SAFETY: what is published is not written again until the chunk is given back, which ends its being readable, and
                 // takes the spool mutably.
                 let bytes = unsafe { view.bytes(records + self.at, records + published) };
@@ -110,10 +110,9 @@ impl Cursor {
     /// Goes to the next chunk. While the process lives it is the one with the next number: a later one may be found before it.
     fn enter_next(&mut self, spool: &ProcessSpool, at_rest: bool) -> Option<Place> {
         let (number, place) = spool.find(self.writer, self.next, at_rest)?;
-        let word = |index: usize| {
-            // Relaxed: written before the magic, which was acquired when the chunk was found.
-            header(spool.segment(place), index).load(Ordering::Relaxed)
-        };
+        let header = spool.header(place);
+        // Relaxed: written before the magic, which was acquired when the chunk was found.
+        let word = |index: usize| header.word(index).load(Ordering::Relaxed);
         self.next = number.saturating_add(1);
         self.chunk = Some(place);
         self.at = 0;
@@ -150,8 +149,4 @@ impl Cursor {
             }
         }
     }
-}
-
-fn header((view, first): (&View, usize), index: usize) -> &std::sync::atomic::AtomicU64 {
-    view.word(first / 8 + index)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::protocol::Header;
 use super::{SpoolError, fork};
 
 /// A mapped file of fixed length whose blocks are all allocated, for reading and writing.
@@ -112,6 +113,16 @@ impl View {
         );
         // SAFETY: within the mapping; the caller promises that nobody writes there.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(from), to - from) }
+    }
+}
+
+/// The header of a chunk that is mapped for reading: the mapping, and the chunk's first byte in it.
+#[derive(Clone, Copy)]
+pub(super) struct MappedHeader<'a>(pub(super) &'a View, pub(super) usize);
+
+impl Header for MappedHeader<'_> {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        self.0.word(self.1 / 8 + index)
     }
 }
 

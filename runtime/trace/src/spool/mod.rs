@@ -24,6 +24,7 @@ mod fork;
 pub mod layout;
 pub mod live;
 mod map;
+mod protocol;
 pub mod reader;
 mod supply;
 pub mod tables;

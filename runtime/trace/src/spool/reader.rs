@@ -16,10 +16,10 @@ use std::sync::atomic::Ordering;
 use super::attach::{Attachment, FinishedChunk};
 use super::cursor::Cursor;
 use super::layout::{
-    CHUNK, CHUNK_MAGIC, CHUNKS, CONTROL, CONTROL_MAGIC, MAX_SEGMENTS, SEGMENT, TABLE, chunk,
-    control, table,
+    CHUNK, CHUNKS, CONTROL, CONTROL_MAGIC, MAX_SEGMENTS, SEGMENT, TABLE, chunk, control, table,
 };
-use super::map::View;
+use super::map::{MappedHeader, View};
+use super::protocol::{self, Header};
 use super::tables::{self, Entry};
 use super::{SpoolError, segment_name, tallies};
 use crate::event::Event;
@@ -186,26 +186,25 @@ impl ProcessSpool {
 
     fn refresh_segment(&mut self, number: usize) {
         let base = number * table::WORDS;
-        let word = |index: usize| self.table.word(base + index).load(Ordering::Acquire);
         let segment = &mut self.segments[number];
         // Acquire pairs with the release in `Writer::change_chunk`: the headers of all that were counted are there.
-        let handed_out = word(table::HANDED_OUT);
+        let handed_out = self
+            .table
+            .word(base + table::HANDED_OUT)
+            .load(Ordering::Acquire);
         if handed_out == segment.handed_out && handed_out != 0 {
             return;
         }
         segment.handed_out = handed_out;
         for index in 0..CHUNKS {
-            let is_free = word(table::FREE + index / 64) >> (index % 64) & 1 == 1;
-            let first = index * CHUNK / 8;
-            let header = |w: usize| segment.view.word(first + w);
-            // Acquire pairs with the release in `Writer::change_chunk`: the rest of the header is there.
-            let magic = header(chunk::MAGIC).load(Ordering::Acquire);
-            if is_free || magic != CHUNK_MAGIC {
+            let header = MappedHeader(&segment.view, index * CHUNK);
+            let free = self.table.word(base + table::FREE + index / 64);
+            if !protocol::is_there(&header, free, index as u32 % 64) {
                 continue;
             }
             // Relaxed: written before the magic.
-            let who = header(chunk::WRITER).load(Ordering::Relaxed);
-            let chunk_number = header(chunk::NUMBER).load(Ordering::Relaxed);
+            let who = header.word(chunk::WRITER).load(Ordering::Relaxed);
+            let chunk_number = header.word(chunk::NUMBER).load(Ordering::Relaxed);
             let writer = WriterId(who as u32);
             if segment.known[index].replace((writer, chunk_number)) == Some((writer, chunk_number))
             {
@@ -307,10 +306,10 @@ impl ProcessSpool {
         (later || *found == number).then_some((*found, *place))
     }
 
-    /// The mapped segment of a chunk, and the first byte of the chunk in it.
-    pub(super) fn segment(&self, place: Place) -> (&View, usize) {
+    /// The header of a chunk.
+    pub(super) fn header(&self, place: Place) -> MappedHeader<'_> {
         let view = &self.segments[place.segment as usize].view;
-        (view, place.index as usize * CHUNK)
+        MappedHeader(view, place.index as usize * CHUNK)
     }
 }
 

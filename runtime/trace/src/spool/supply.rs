@@ -23,8 +23,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::control;
-use super::layout::{CHUNK, CHUNKS, MAX_SEGMENTS, SEGMENT, chunk, control as words, table};
+use super::layout::{CHUNK, CHUNKS, MAX_SEGMENTS, SEGMENT, control as words, table};
 use super::map::Map;
+use super::protocol::{self, Header};
 use super::segment_name;
 use crate::clock;
 
@@ -288,14 +289,13 @@ impl Supply {
             let at = (state.scan + step) % all;
             let (segment, part) = (at / table::FREE_WORDS, at % table::FREE_WORDS);
             let bits = self.table.word(segment * table::WORDS + table::FREE + part);
-            // Acquire pairs with the release in `Attachment::give_back`: the recorder is done with reading the chunk.
-            let free = bits.load(Ordering::Acquire);
-            if free != 0 {
-                let index = part * 64 + free.trailing_zeros() as usize;
-                let magic = header_word(state.maps[segment].at(index * CHUNK), chunk::MAGIC);
-                // Relaxed: the bit's release follows. A reader that finds the bit clear finds no magic, or the new one.
-                magic.store(0, Ordering::Relaxed);
-                bits.fetch_and(!(1 << (index % 64)), Ordering::Release);
+            if let Some(bit) = protocol::find_free(bits) {
+                let index = part * 64 + bit as usize;
+                protocol::reclaim(
+                    &ChunkHeader(state.maps[segment].at(index * CHUNK)),
+                    bits,
+                    bit,
+                );
                 state.reused += 1;
                 state.scan = at;
                 return Some((segment, index));
@@ -335,9 +335,15 @@ impl Supply {
     }
 }
 
-/// A word of a chunk's header.
-pub(super) fn header_word(chunk: *mut u8, index: usize) -> &'static AtomicU64 {
-    // SAFETY: `chunk` is the start of a chunk, aligned to its size, in a mapping that is never taken down; `index` is within the
-    // header, whose words are only accessed as atomics.
-    unsafe { &*chunk.cast::<AtomicU64>().add(index) }
+/// The header of a chunk that a writer has.
+#[derive(Clone, Copy)]
+pub(super) struct ChunkHeader(pub(super) *mut u8);
+
+impl Header for ChunkHeader {
+    #[inline(always)]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        // SAFETY: it is the start of a chunk, aligned to its size, in a mapping that is never taken down; `index` is within the header,
+        // whose words are only accessed as atomics.
+        unsafe { &*self.0.cast::<AtomicU64>().add(index) }
+    }
 }

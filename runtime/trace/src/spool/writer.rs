@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::layout::{CHUNK, CHUNK_MAGIC, CONTROL, CONTROL_MAGIC, HEADER, TABLE, chunk, control};
+use super::layout::{CHUNK, CONTROL, CONTROL_MAGIC, HEADER, TABLE, chunk, control};
 use super::map::Map;
-use super::supply::{Supply, header_word};
+use super::protocol::{self, Header};
+use super::supply::{ChunkHeader, Supply};
 use super::tables::Entry;
 use super::tallies::Tallies;
 use super::{SpoolError, attach, fork};
@@ -386,8 +387,7 @@ impl Writer {
         self.events += 1;
         // SAFETY: the callers checked that there is room for the largest record.
         self.at += unsafe { codec::encode(chunk.add(self.at), dt, &event) };
-        // Release publishes the record to a reader that acquires the length; one plain store on x86.
-        header_word(chunk, chunk::PUBLISHED).store((self.at - HEADER) as u64, Ordering::Release);
+        protocol::publish(&ChunkHeader(chunk), (self.at - HEADER) as u64);
     }
 
     /// Says that nothing comes until [`Writer::awake`]: readers need not wait for this writer.
@@ -395,7 +395,9 @@ impl Writer {
         self.is_quiet = true;
         if let Some(chunk) = self.chunk {
             // Release: a reader that sees it sees all events before it.
-            header_word(chunk, chunk::PROGRESS).store(ticks | 1, Ordering::Release);
+            ChunkHeader(chunk)
+                .word(chunk::PROGRESS)
+                .store(ticks | 1, Ordering::Release);
         }
     }
 
@@ -405,7 +407,9 @@ impl Writer {
         if std::mem::take(&mut self.is_quiet)
             && let Some(chunk) = self.chunk
         {
-            header_word(chunk, chunk::PROGRESS).store(0, Ordering::Relaxed);
+            ChunkHeader(chunk)
+                .word(chunk::PROGRESS)
+                .store(0, Ordering::Relaxed);
             // SeqCst: the store is out before the clock is read for the next event, so a reader that read its clock later sees that
             // this writer is not quiet, and does not take its own time for this stream's.
             std::sync::atomic::fence(Ordering::SeqCst);
@@ -430,7 +434,7 @@ impl Writer {
         let next = self.spool.supply.take()?;
         let writer = u64::from(self.id.0) | u64::from(self.m.0) << 32;
         let base = self.last_ticks.max(ticks);
-        let words = [
+        let fields = [
             (chunk::WRITER, writer),
             (chunk::NUMBER, self.number),
             (chunk::BASE_TICKS, base),
@@ -439,11 +443,7 @@ impl Writer {
             (chunk::PUBLISHED, 0),
             (chunk::PROGRESS, 0),
         ];
-        for (index, value) in words {
-            header_word(next.at, index).store(value, Ordering::Relaxed);
-        }
-        // Release: a reader that sees the magic sees the header.
-        header_word(next.at, chunk::MAGIC).store(CHUNK_MAGIC, Ordering::Release);
+        protocol::hand_out(&ChunkHeader(next.at), &fields);
         // Release: a reader that sees the count finds the chunk.
         next.handed_out.fetch_add(1, Ordering::Release);
         self.number += 1;
@@ -472,7 +472,7 @@ impl Writer {
 
     fn close(&mut self, how: u64) {
         if let Some(chunk) = self.chunk.take() {
-            header_word(chunk, chunk::PUBLISHED).fetch_or(how, Ordering::Release);
+            protocol::close(&ChunkHeader(chunk), how);
         }
     }
 }
