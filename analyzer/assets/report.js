@@ -15,7 +15,7 @@ function human(ns) {
 // A point in time with as many decimals as the step between two of them needs.
 function moment(ns, step) {
   const [div, unit] = step >= 1e8 ? [1e9, "s"] : step >= 1e3 ? [1e6, "ms"] : [1e3, "µs"];
-  const decimals = Math.max(0, Math.ceil(-Math.log10(step / div) - 1e-9));
+  const decimals = Math.max(0, Math.ceil(-Math.log10(step / div) - 1e-9)) + (Number.isInteger(step / 10 ** Math.floor(Math.log10(step) + 1e-9)) ? 0 : 1);
   return (ns / div).toFixed(Math.min(decimals, 6)) + " " + unit;
 }
 

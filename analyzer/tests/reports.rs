@@ -280,3 +280,28 @@ fn mistakes_are_told_with_exit_code_2() {
     r.tamper("UPDATE run SET ingest = 'done'; UPDATE event SET kind = 200 WHERE id = 5");
     assert!(error(&[]).contains("event 5: 200 is no kind"));
 }
+
+/// The README's queries run, and say something, on a recording with intervals.
+#[test]
+fn the_queries_of_the_readme_work() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))
+        .expect("readable");
+    let queries: Vec<&str> = readme
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(queries.len() >= 5);
+    let r = imbalance();
+    r.again(&["--procs", "2"], &["steal-imbalance"]);
+    r.text(&["--run", "1", "--intervals"]);
+    let store = r.store();
+    for sql in queries {
+        let rows = store
+            .db()
+            .prepare(sql)
+            .and_then(|mut q| q.query_map([], |_| Ok(()))?.collect::<Result<Vec<()>, _>>())
+            .unwrap_or_else(|e| panic!("{e}: {sql}"));
+        assert!(!rows.is_empty(), "{sql}");
+    }
+}

@@ -192,7 +192,7 @@ fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
     line(
         out,
         "steals",
-        format!("{} of {stolen} Gs", stats.count(Kind::Steal)),
+        format!("{}, which took {stolen} Gs", stats.count(Kind::Steal)),
     )?;
     line(
         out,

@@ -1,4 +1,4 @@
-//! Perfetto's protobuf form: a tree of tracks (process, then "Ps", "Ms", "Gs", counters), slices with facts, arrows by id.
+//! Perfetto's protobuf form: a tree of tracks (process, with its Ps and counters, then "Ms" and "Gs"), slices with facts, arrows by id.
 //!
 //! Times are `CLOCK_BOOTTIME`, Perfetto's own default, so that the trace lies beside others of the same boot. Names are written once for
 //! each piece and referred to by number.
@@ -35,9 +35,8 @@ pub struct Perfetto {
 #[derive(Clone, Copy)]
 enum Group {
     Process = 0,
-    Ps = 1,
-    Ms = 2,
-    Gs = 3,
+    Ms = 1,
+    Gs = 2,
 }
 
 fn group_uuid(process: u32, group: Group) -> u64 {
@@ -133,17 +132,14 @@ impl Encoder for Perfetto {
                     uuid: process_uuid,
                     process: Some(ProcessDescriptor {
                         pid: *process as i32,
-                        process_name: format!("{name}: {note}"),
+                        process_name: name.clone(),
                     }),
+                    description: Some(note.to_owned()),
                     child_ordering: Some(EXPLICIT),
                     ..TrackDescriptor::default()
                 },
             )?;
-            for (rank, group, name) in [
-                (1, Group::Ps, "Ps"),
-                (2, Group::Ms, "Ms"),
-                (3, Group::Gs, "Gs"),
-            ] {
+            for (rank, group, name) in [(1 << 20, Group::Ms, "Ms"), (1 << 21, Group::Gs, "Gs")] {
                 self.descriptor(
                     out,
                     TrackDescriptor {
@@ -173,10 +169,10 @@ impl Encoder for Perfetto {
         rank: u32,
     ) -> Result<()> {
         let group = match track {
-            Track::P(_) => Group::Ps,
+            // Ps are what one looks at first: they lie open.
+            Track::P(_) | Track::Counter(_) => Group::Process,
             Track::M(_) => Group::Ms,
             Track::G(_) | Track::Spans(_) => Group::Gs,
-            Track::Counter(_) => Group::Process,
         };
         self.descriptor(
             out,
@@ -278,7 +274,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for process in 1..=3 {
             assert!(tracks.iter().all(|t| seen.insert(uuid(process, *t))));
-            for group in [Group::Process, Group::Ps, Group::Ms, Group::Gs] {
+            for group in [Group::Process, Group::Ms, Group::Gs] {
                 assert!(seen.insert(group_uuid(process, group)));
             }
         }

@@ -91,6 +91,8 @@ pub struct TrackDescriptor {
     pub child_ordering: Option<i32>,
     #[prost(int32, optional, tag = "12")]
     pub sibling_order_rank: Option<i32>,
+    #[prost(string, optional, tag = "14")]
+    pub description: Option<String>,
 }
 
 /// That a track is a process.

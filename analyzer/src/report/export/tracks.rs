@@ -110,8 +110,8 @@ impl<'a, E: Encoder> Tracks<'a, E> {
         }
         if self.known.insert((self.process, track)) {
             let rank = match track {
-                Track::Counter(_) => 0,
-                Track::P(p) => 1_000 + p,
+                Track::P(p) => 1 + p,
+                Track::Counter(c) => 10_000 + c,
                 Track::M(m) => 100_000 + m,
                 Track::G(g) => 1_000_000 + 2 * (g as u32 % 1_000_000_000),
                 Track::Spans(g) => 1_000_001 + 2 * (g as u32 % 1_000_000_000),
