@@ -1,6 +1,6 @@
 //! Traces for timeline viewers: what the model derives as tracks, slices, counters and arrows, in two encodings.
 //!
-//! [`tracks`] derives them once; [`chrome`] and [`perfetto`] write them; [`pieces`] splits what a viewer could not open.
+//! `tracks.rs` derives them once; `chrome.rs` and `perfetto.rs` write them; `pieces.rs` splits what a viewer could not open.
 
 mod chrome;
 mod perfetto;

@@ -1,8 +1,8 @@
 //! `--report html`: one self-contained file with the figures, the charts and a zoomable timeline of a run.
 //!
 //! Two passes: the first gives the statistics and says which moments are worth a window of single switches; the second fills bins of
-//! equal length over the whole run, the windows and the flamegraphs ([`collect`]). What is embedded is bounded, whatever the run's
-//! length: bins, top lists, and at most [`collect::MOST_INTERVALS`] single intervals.
+//! equal length over the whole run, the windows and the flamegraphs (`collect.rs`). What is embedded is bounded, whatever the run's
+//! length: bins, top lists, and at most `MOST_INTERVALS` single intervals.
 
 mod collect;
 mod findings;

@@ -5,7 +5,7 @@
 //!
 //! # The algorithm
 //! [`Orderer::next`] takes, among the heads of the streams, the earliest by its time stamp that is *applicable*: what it
-//! presupposes is the state reached so far ([`state`]). A head that is not applicable yet waits for the G, the P or the
+//! presupposes is the state reached so far (`state.rs`). A head that is not applicable yet waits for the G, the P or the
 //! global queue that it misses, and is looked at again when that moves. One head per stream is held, and the state of what
 //! lives: memory does not grow with the length of the trace.
 //!
