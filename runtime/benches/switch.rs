@@ -39,7 +39,6 @@ fn ping_pong(rounds: u64) {
     other.join().expect("no panic");
 }
 
-/// The parts, with the number of Ps.
 /// A name, how many Ps, and what is done so many times.
 type Part = (&'static str, usize, fn(u64));
 

@@ -1,7 +1,9 @@
 //! The run queues with what is in them, rebuilt from the events alone.
 //!
 //! Each event that puts a G somewhere says where, and each that takes Gs says how many from where; the contents follow. A take of other
-//! Gs than those that must be there is a violation: the trace or the runtime is wrong.
+//! Gs than those that must be there is a violation: the trace or the runtime is wrong. So is a length that differs from the one that the
+//! runtime read from its own queue and put into the event: that of the global queue at each grab, and of a whole queue when its P goes out
+//! of use. (What a thief saw of its victim's ring is no such length: Gs that it did not take may be recorded after the steal.)
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -85,7 +87,13 @@ impl Queues {
                 self.tell_local(step, p);
                 self.tell_global(step);
             }
-            Event::GlobalGrab { g, n, .. } => {
+            Event::GlobalGrab { g, n, len, .. } => {
+                let known = self.global.len() as u32;
+                if known != len {
+                    step.violation("run queues", || {
+                        format!("the global queue holds {len} Gs, by the events {known}")
+                    });
+                }
                 let taken = take(step, &mut self.global, g, n, "global queue");
                 self.tell_global(step);
                 self.push_rest(step, taken.into_iter().skip(1));

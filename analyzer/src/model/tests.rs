@@ -242,6 +242,12 @@ fn each_fault_is_found_by_its_rule() {
         h.insert(8, row);
     };
     assert_eq!(broken(stolen_from_nowhere), ["run queues"]);
+    let other_length = |h: &mut Vec<EventRow>| {
+        if let Event::GlobalGrab { len, .. } = &mut h[4].event {
+            *len = 2;
+        }
+    };
+    assert_eq!(broken(other_length), ["run queues"]);
     let not_in_a_syscall = |h: &mut Vec<EventRow>| h[7].event = Event::SyscallExit {};
     assert!(broken(not_in_a_syscall).contains(&"g states"));
 }
