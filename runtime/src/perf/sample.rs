@@ -109,8 +109,8 @@ impl Sampler {
         // Uniform in (0, 1]; the logarithm of the probability of not being selected is that of 1 - p.
         let uniform = ((self.random >> 11) + 1) as f64 / (1u64 << 53) as f64;
         let gap = uniform.ln() / (-self.probability()).ln_1p();
-        // With p = 1 the quotient is 0, or not a number.
-        self.drawn = (gap.ceil().max(1.0)).min(1e12) as u64;
+        // With p = 1 the quotient is 0.
+        self.drawn = gap.ceil().clamp(1.0, 1e12) as u64;
         self.left = self.drawn;
     }
 
