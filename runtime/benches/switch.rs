@@ -39,10 +39,11 @@ fn ping_pong(rounds: u64) {
     other.join().expect("no panic");
 }
 
-/// A name, how many Ps, and what is done so many times.
-type Part = (&'static str, usize, fn(u64));
+/// What is done so many times.
+type Body = fn(u64);
 
-const PARTS: [Part; 4] = [
+/// The parts, with the number of Ps.
+const PARTS: [(&str, usize, Body); 4] = [
     ("spawn_join", 1, spawn_join),
     ("yield", 1, yields),
     ("ping_pong", 1, ping_pong),

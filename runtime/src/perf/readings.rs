@@ -22,9 +22,8 @@ pub(crate) struct Readings {
     m: MId,
     group: Group,
     last: Values,
+    every: Every,
     sampler: Sampler,
-    /// Of its own, so that a recorded scheduler chooses its victims as one that is not.
-    random: u64,
     /// Whether the interval that runs is being read.
     reading: bool,
     /// Whether the last interval ended with a reading.
@@ -48,6 +47,8 @@ impl Readings {
                 return None;
             }
         };
+        // Of its own, so that a recorded scheduler chooses its victims as one that is not.
+        let seed = 0x9E37_79B9_7F4A_7C15 ^ (u64::from(m.0) + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let interval_cost_ns = 2.0 * (plan.read_ns + EVENT_NS);
         let readings = Readings {
             plan: Arc::clone(plan),
@@ -55,9 +56,8 @@ impl Readings {
             m,
             group,
             last,
-            sampler: Sampler::new(ticks, interval_cost_ns, plan.ticks_per_ns),
-            random: 0x9E37_79B9_7F4A_7C15
-                ^ (u64::from(m.0) + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9),
+            sampler: Sampler::new(ticks, interval_cost_ns, plan.ticks_per_ns, seed),
+            every: plan.every,
             reading: false,
             just_read: false,
         };
@@ -67,35 +67,38 @@ impl Readings {
         Some(readings)
     }
 
-    /// Whether the last interval ended with a reading, so that some time has passed since it ended.
-    #[inline]
-    pub(crate) fn has_just_read(&self) -> bool {
-        self.just_read
+    /// An interval begins at `ticks`; `gapless` if the one before ended at this moment. Whether there is nothing to do.
+    #[inline(always)]
+    pub(crate) fn passes(&mut self, ticks: u64) -> bool {
+        self.every == Every::Auto && self.sampler.passes(ticks) && !self.just_read
     }
 
-    /// An interval begins at `ticks`; `gapless` if the one before ended at this moment. The reading, if it needs one.
-    #[inline]
-    pub(crate) fn begin(&mut self, ticks: u64, gapless: bool) -> Option<Event> {
-        let was_read = std::mem::replace(&mut self.just_read, false) && gapless;
-        self.reading = match self.plan.every {
+    /// The beginning of an interval that does not pass: the reading that it needs, and whether some time has passed because of readings.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin(&mut self, ticks: u64, gapless: bool) -> (Option<Event>, bool) {
+        let just_read = std::mem::replace(&mut self.just_read, false);
+        self.reading = match self.every {
             Every::Switch => true,
             Every::Auto => {
-                if self.sampler.adapt(ticks) {
+                let (selected, changed) = self.sampler.decide(ticks);
+                if changed {
                     self.state_probability(ticks);
                 }
-                let random = self.next_random();
-                self.sampler.select(random)
+                selected
             }
         };
-        if self.reading && !was_read {
+        let reading = if self.reading && !(just_read && gapless) {
             self.read()
         } else {
             None
-        }
+        };
+        let late = just_read || reading.is_some();
+        (reading, late)
     }
 
     /// The interval ends: the reading, if it is being read.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(&mut self) -> Option<Event> {
         if !self.reading {
             return None;
@@ -128,14 +131,6 @@ impl Readings {
             c6,
             c7,
         })
-    }
-
-    /// xorshift64: its high bits, which the sampler does not look at, are no better than its low ones.
-    fn next_random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
     }
 
     #[cold]

@@ -104,24 +104,23 @@ impl Tracer {
 
     /// An interval of a G begins at `ticks`, `gapless` if the one before ended then too. The time of its `start`: later if the counters
     /// were read, which belongs to no G.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin_interval(&mut self, ticks: u64, gapless: bool) -> u64 {
         let Some(readings) = self.recording.as_mut().and_then(|r| r.readings.as_mut()) else {
             return ticks;
         };
-        let just_read = readings.has_just_read();
-        match readings.begin(ticks, gapless) {
-            Some(event) => {
-                self.emit(ticks, event);
-                self.now()
-            }
-            None if just_read => self.now(),
-            None => ticks,
+        if readings.passes(ticks) {
+            return ticks;
         }
+        let (reading, late) = readings.begin(ticks, gapless);
+        if let Some(event) = reading {
+            self.emit(ticks, event);
+        }
+        if late { self.now() } else { ticks }
     }
 
     /// The interval of a G ends; the time of its end. Its reading, if there is one, is made after that time but recorded before the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end_interval(&mut self) -> u64 {
         let ticks = self.now();
         let readings = self.recording.as_mut().and_then(|r| r.readings.as_mut());
