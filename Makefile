@@ -23,10 +23,11 @@ demo:
 	@echo "Open demo/report.html in a browser; demo/trace.pftrace or demo/trace.json at https://ui.perfetto.dev;"
 	@echo "demo/oncpu.svg and demo/offcpu.svg in a browser; demo/trace.db with sqlite3 (SELECT * FROM help)."
 
-# The analyzer is tested in release only, so that polars is built once.
+# The analyzer is tested in release only, and by itself: so polars is built once, with the same features as for the demo.
 test:
 	cargo test --locked --workspace --exclude gmp-analyzer
-	cargo test --locked --workspace --release
+	cargo test --locked --workspace --exclude gmp-analyzer --release
+	cargo test --locked --package gmp-analyzer --release
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(LOOM_TARGET) cargo test --locked --release --package gmp-runtime --package gmp-trace --lib loom_
 
 lint:

@@ -1,7 +1,8 @@
 //! Where reports go: standard output, a file, or files in a folder. A file appears whole or not at all.
 
-use std::fs::File;
+use std::fs::Permissions;
 use std::io::{BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -74,20 +75,25 @@ impl Output {
         write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
     ) -> anyhow::Result<PathBuf> {
         let path = self.path(name);
-        let mut part = path.clone().into_os_string();
-        part.push(".part");
-        let part = PathBuf::from(part);
         let context = || format!("cannot write {}", path.display());
-        let file = File::create(&part).with_context(context)?;
-        let mut out = BufWriter::with_capacity(1 << 18, file);
-        let written = write(&mut out).and_then(|()| Ok(out.flush()?));
-        if let Err(e) = written {
-            drop(out);
-            // The first error is the one to tell.
-            let _ = std::fs::remove_file(&part);
-            return Err(e.context(context()));
-        }
-        std::fs::rename(&part, &path).with_context(context)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        // In the same folder, so that the last step is a rename; readable by all whom the umask lets.
+        let part = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .with_context(context)?;
+        let mut out = BufWriter::with_capacity(1 << 18, part);
+        write(&mut out).with_context(context)?;
+        let part = out
+            .into_inner()
+            .map_err(|e| e.into_error())
+            .with_context(context)?;
+        part.persist(&path)
+            .map_err(|e| e.error)
+            .with_context(context)?;
         self.tell(&path);
         Ok(path)
     }
