@@ -16,7 +16,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
-use crate::cli::{Args, Every};
+use crate::cli::{Args, Every, OnFull};
 use crate::place::Place;
 
 /// Why the program did not start.
@@ -61,6 +61,14 @@ pub fn start(args: &Args, place: &Place) -> Result<Child, NotStarted> {
         .args(rest)
         .env(version::ENV_SPOOL, &place.dir)
         .env(version::ENV_SPOOL_LIMIT, place.limit.to_string())
+        .env(version::ENV_RECORDER, std::process::id().to_string())
+        .env(
+            version::ENV_SPOOL_FULL,
+            match args.on_full {
+                OnFull::Block => "block",
+                OnFull::Drop => "drop",
+            },
+        )
         .env(version::ENV_COUNTERS, &args.counters)
         .env(
             version::ENV_COUNTERS_EVERY,

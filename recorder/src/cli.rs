@@ -59,10 +59,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub spool: Option<PathBuf>,
 
-    /// The most that the spool may take, for example 2GiB; what does not fit is lost and counted
-    /// [default: half of the free space]
+    /// The most that the spool of each process may take, for example 2GiB; from half of it on, events go
+    /// into FILE while the program runs [default: half of the free space]
     #[arg(long, value_name = "SIZE")]
     pub spool_limit: Option<bytesize::ByteSize>,
+
+    /// What the program's threads do when the spool is full all the same
+    #[arg(long, value_name = "WHAT", default_value = "block")]
+    pub on_full: OnFull,
 
     /// Say nothing but errors
     #[arg(short, long)]
@@ -97,6 +101,15 @@ pub enum Every {
     Auto,
     /// Every switch: exact, and slow where a reading costs a system call
     Switch,
+}
+
+/// What becomes of events that do not fit the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnFull {
+    /// Their threads wait for room, and the time is recorded: nothing is lost
+    Block,
+    /// They are lost and counted, and no thread waits
+    Drop,
 }
 
 /// What can be generated from the command line's definition.

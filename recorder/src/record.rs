@@ -1,7 +1,7 @@
 //! A recording from end to end.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use gmp_store::Store;
@@ -12,16 +12,16 @@ use gmp_store::store::{self, Found};
 use gmp_trace::clock::Snapshot;
 use gmp_trace::event::Event;
 use gmp_trace::ids::MId;
-use gmp_trace::spool::control;
 use gmp_trace::spool::writer::{Spool, SpoolOptions};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::child::{self, Interrupts};
+use crate::child;
 use crate::cli::Args;
+use crate::ingest::Ingest;
 use crate::live::{self, Watch};
 use crate::machine::{self, Machine};
 use crate::place::{self, Place};
-use crate::{FAILED, ingest, summary};
+use crate::{FAILED, attend, summary};
 
 /// Records what the command line asks for; the exit code.
 pub fn record(args: &Args) -> anyhow::Result<u8> {
@@ -43,7 +43,7 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
     let cost = event_cost_ns(&place)?;
     let first = Snapshot::take();
     let mut run = begin(&store, args, &place, &machine, &first, cost)?;
-    let mut child = match child::start(args, &place) {
+    let child = match child::start(args, &place) {
         Ok(child) => child,
         Err(not_started) => {
             let (child::NotStarted::NotFound(text) | child::NotStarted::NotRunnable(text)) =
@@ -57,8 +57,16 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
     let interrupts = child::pass_signals(&child)?;
     let program = Path::new(&args.program[0]).to_owned();
     let watch = Watch::start(place.dir.clone(), first, program.clone())?;
-    let status = child.wait().context("cannot wait for the program")?;
-    wait_for_descendants(&place.dir, &interrupts)?;
+    let attended = attend::attend(
+        child,
+        &interrupts,
+        &store,
+        &mut run,
+        &place.dir,
+        &machine,
+        &first,
+    )?;
+    let status = attended.status;
     let last = Snapshot::take();
     let clocks = watch.finish();
     let code = child::exit_code(status);
@@ -81,23 +89,23 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
         forget(store, Some(run.run), existed, args)?;
         return Ok(FAILED);
     }
-    finish(args, &store, &mut run, &place.dir, &clocks, &machine)?;
+    finish(args, &mut run, attended.ingest, &clocks, &store, &place.dir)?;
     Ok(code)
 }
 
-/// The second half of a recording: the spool into the database. Shared with `--recover`.
+/// The second half of a recording: what is left of the spool into the database. Shared with `--recover`.
 pub fn finish(
     args: &Args,
-    store: &Store,
     run: &mut Run,
-    dir: &Path,
+    ingest: Ingest<'_>,
     clocks: &[Snapshot],
-    machine: &Machine,
+    store: &Store,
+    dir: &Path,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     run.spool_bytes = Some(size_of(dir) as i64);
     let bar = progress(args);
-    ingest::ingest(store, run, dir, clocks, machine, &bar).with_context(|| {
+    ingest.finish(run, clocks, &bar).with_context(|| {
         format!(
             "the recording is safe in {}; when the cause is gone, `gmp-record --recover -o {}` finishes it",
             dir.display(),
@@ -255,28 +263,6 @@ fn forget(store: Store, run: Option<u32>, existed: bool, args: &Args) -> anyhow:
     drop(store);
     std::fs::remove_file(&args.output)
         .with_context(|| format!("cannot remove {}", args.output.display()))
-}
-
-/// Waits until the processes that the program left behind have ended too: they may still write. A second interrupt ends the wait.
-fn wait_for_descendants(dir: &Path, interrupts: &Interrupts) -> anyhow::Result<()> {
-    let before = interrupts.count();
-    let mut told = false;
-    loop {
-        let living: Vec<u32> = place::processes(dir)?
-            .iter()
-            .filter_map(|path| control::living_writer(path))
-            .collect();
-        if living.is_empty() || interrupts.count() > before {
-            return Ok(());
-        }
-        if !told {
-            eprintln!(
-                "gmp-record: the program has ended; waiting for its processes {living:?} (Ctrl-C: do not wait)"
-            );
-            told = true;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// What writing one event costs here: the median of a few rounds into a scratch spool beside the real one.

@@ -1,7 +1,7 @@
 //! `--recover`: what a recorder that died left in its spools becomes the rows that it would have written.
 //!
-//! The database names the spools of unfinished runs. Their order is found from the whole spool, so rows that the dead recorder had
-//! committed are removed and written anew; nothing of the spool is touched before the last commit.
+//! The database names the spools of unfinished runs. The rows that the dead recorder had committed stay, and reading goes on behind them
+//! ([`crate::ingest`]); nothing of the spool is removed before the last commit.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ use gmp_store::run::Run;
 use gmp_trace::spool::control;
 
 use crate::cli::Args;
-use crate::{clocks, ingest, machine, place, record};
+use crate::ingest::Ingest;
+use crate::{clocks, machine, place, record};
 
 /// Finishes every unfinished run of the database.
 pub fn recover(args: &Args) -> anyhow::Result<u8> {
@@ -55,12 +56,12 @@ fn recover_run(args: &Args, store: &Store, run: &mut Run) -> anyhow::Result<()> 
     if let Some(pid) = processes.iter().find_map(|p| control::living_writer(p)) {
         anyhow::bail!("process {pid} still writes to its spool; wait for it or end it first");
     }
-    ingest::clear(store, run)?;
     let machine = machine::look();
     let clocks = clocks::read(&dir, machine.boot_id == run.boot_id)?;
     run.recovered = true;
     run.status = "cut".into();
-    record::finish(args, store, run, &dir, &clocks, &machine)
+    let ingest = Ingest::new(store, run, &dir, &machine)?;
+    record::finish(args, run, ingest, &clocks, store, &dir)
 }
 
 /// The recorder's process number, which is the last part of the spool's name.

@@ -39,6 +39,10 @@ pub fn print(args: &Args, run: &Run, ingest: Duration) {
             "events were lost because the spool was full; --spool-limit gives it more room",
         ),
         (
+            run.blocked_ns / 1_000_000,
+            "ms, summed over the program's threads, were spent waiting for room in the spool; --spool-limit gives it more, --on-full drop does not wait",
+        ),
+        (
             run.unordered,
             "events contradict the others; `gmp-analyze --report check` names them",
         ),
@@ -64,6 +68,7 @@ fn json(args: &Args, run: &Run, ingest: Duration) -> serde_json::Value {
         "ingest_s": ingest.as_secs_f64(),
         "events": run.events,
         "lost": run.lost,
+        "blocked_s": run.blocked_ns as f64 / 1e9,
         "unordered": run.unordered,
         "resynced": run.resynced,
         "spool_bytes": run.spool_bytes,

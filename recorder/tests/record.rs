@@ -464,21 +464,41 @@ fn every_process_of_a_run_is_kept_apart() {
     assert_eq!(differences(&store), []);
 }
 
+/// Many events, as soon as the test says so.
+fn work_hard_when_told(yields: u32) {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2).run(move || {
+        std::fs::write(own("begun"), format!("{}\n", std::process::id())).expect("writable");
+        while !own("go").exists() {
+            std::thread::yield_now();
+        }
+        (0..yields).for_each(|_| yield_now());
+    });
+    std::fs::write(own("done"), "").expect("writable");
+}
+
 #[test]
 fn what_does_not_fit_the_spool_is_counted() {
     if part().is_some() {
-        // SAFETY: nothing bound to a thread is held over a call into the runtime.
-        unsafe { Builder::new() }.procs(2).run(|| {
-            for _ in 0..400_000 {
-                yield_now();
-            }
-        });
-        return;
+        return work_hard_when_told(400_000);
     }
     let recorder = Recorder::new("what_does_not_fit_the_spool_is_counted");
-    let output = recorder.run(&["--spool-limit", "4MiB"], "work");
-    assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("lost"));
+    let mut child = recorder.start(&["--spool-limit", "4MiB", "--on-full", "drop"], "work");
+    recorder.wait_for("begun", &mut child);
+    // A recorder that stands still makes no room.
+    let signal = |signal| {
+        // SAFETY: the process is our child, which has not been waited for.
+        unsafe { libc::kill(child.id() as libc::pid_t, signal) }
+    };
+    signal(libc::SIGSTOP);
+    std::fs::write(recorder.path("go"), "").expect("writable");
+    while !recorder.path("done").exists() {
+        std::thread::yield_now();
+    }
+    signal(libc::SIGCONT);
+    assert!(child.wait().expect("a child").success());
+    let stderr = recorder.stderr();
+    assert!(stderr.contains("lost"), "{stderr}");
     let store = recorder.store();
     let run = Run::find(&store, "last").expect("a run");
     assert!(run.lost > 0 && run.unordered == 0, "{run:?}");
@@ -493,4 +513,125 @@ fn what_does_not_fit_the_spool_is_counted() {
         "{missing} of {}",
         run.lost
     );
+}
+
+/// Every number of every stream is an event, a reading of counters, or lost.
+fn assert_all_accounted_for(store: &Store) {
+    let given = number(
+        store,
+        "SELECT sum(n) FROM (SELECT max(m_seq) + 1 AS n FROM
+           (SELECT process, m, m_seq FROM event UNION ALL SELECT process, m, m_seq FROM counter)
+         GROUP BY process, m)",
+    );
+    let kept = number(
+        store,
+        "SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM counter)
+           + (SELECT ifnull(sum(n), 0) FROM lost WHERE before_m_seq IS NOT NULL)",
+    );
+    assert_eq!(kept, given);
+    let twice = "SELECT count(*) - count(DISTINCT process || ' ' || m || ' ' || m_seq) FROM event";
+    assert_eq!(number(store, twice), 0);
+}
+
+#[test]
+fn a_run_much_longer_than_its_spool_is_whole() {
+    if part().is_some() {
+        std::fs::write(own("go"), "").expect("writable");
+        return work_hard_when_told(1_200_000);
+    }
+    let recorder = Recorder::new("a_run_much_longer_than_its_spool_is_whole");
+    let output = recorder.run(&["--spool-limit", "8MiB", "--json"], "work");
+    assert!(output.status.success(), "{output:?}");
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert_eq!((run.lost, run.unordered, run.resynced), (0, 0, 0));
+    assert!(run.events > 2_400_000 && run.blocked_ns > 0, "{run:?}");
+    assert!(run.spool_bytes.is_some_and(|b| b < 12 << 20), "{run:?}");
+    assert_eq!(differences(&store), []);
+    assert_all_accounted_for(&store);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("waiting for room"), "{stderr}");
+}
+
+#[test]
+fn processes_that_outgrow_their_spools_together_take_turns() {
+    let test = "processes_that_outgrow_their_spools_together_take_turns";
+    match part().as_deref() {
+        Some("parent") => {
+            let mut child = Command::new(std::env::current_exe().expect("this program"))
+                .args([test, "--exact", "--nocapture"])
+                .env(PART, "child")
+                .spawn()
+                .expect("it starts");
+            work_hard_when_told(600_000);
+            assert!(child.wait().expect("a child").success());
+            return;
+        }
+        Some(_) => {
+            // Neither begins before the other is there.
+            std::fs::write(own("go"), "").expect("writable");
+            return work_hard_when_told(600_000);
+        }
+        None => {}
+    }
+    let recorder = Recorder::new(test);
+    let output = recorder.run(&["--spool-limit", "4MiB", "--on-full", "drop"], "parent");
+    assert!(output.status.success(), "{output:?}");
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert_eq!(run.unordered, 0);
+    assert_eq!(
+        number(&store, "SELECT count(*) FROM process WHERE finished"),
+        2
+    );
+    assert_eq!(run.events, number(&store, "SELECT count(*) FROM event"));
+    assert_all_accounted_for(&store);
+}
+
+#[test]
+fn a_recorder_killed_while_it_makes_room_loses_nothing_that_it_had() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("a_recorder_killed_while_it_makes_room_loses_nothing_that_it_had");
+    let mut child = recorder.start(&["--spool-limit", "8MiB"], "work");
+    recorder.wait_for("begun", &mut child);
+    // More than the spool holds, so that chunks were used again; while the recorder commits, the file is locked.
+    let rows = || {
+        let store = Store::open(&recorder.path("trace.db")).ok()?;
+        let count = store
+            .db()
+            .query_row("SELECT ifnull(max(events), 0) FROM run", [], |r| {
+                r.get::<_, i64>(0)
+            });
+        count.ok()
+    };
+    while rows().is_none_or(|n| n < 1_200_000) {
+        assert!(child.try_wait().expect("a child").is_none());
+        std::thread::yield_now();
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    std::fs::write(recorder.path("stop"), "").expect("writable");
+    let stat = format!("/proc/{}/stat", recorder.pid("begun"));
+    while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
+        std::thread::yield_now();
+    }
+    let before = rows().expect("a whole database");
+    let recovered = Command::new(env!("CARGO_BIN_EXE_gmp-record"))
+        .current_dir(recorder.dir.path())
+        .arg("--recover")
+        .output()
+        .expect("it starts");
+    assert!(recovered.status.success(), "{recovered:?}");
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert!(run.recovered && run.ingest == "done", "{run:?}");
+    // What the program wrote after the kill may not have fitted; no place in the order is in doubt before that.
+    assert!(run.events > before && run.unordered == 0, "{run:?}");
+    assert_eq!(run.events, number(&store, "SELECT count(*) FROM event"));
+    assert!(run.lost > 0 || differences(&store).is_empty());
+    assert_all_accounted_for(&store);
+    let early = format!("SELECT count(*) FROM event_note WHERE event <= {before}");
+    assert_eq!(number(&store, &early), 0);
 }

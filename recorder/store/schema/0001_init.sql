@@ -38,7 +38,7 @@ CREATE TABLE run (
   counters_probability REAL,   -- probability that a G run interval was bracketed by readings; 1 is every switch
   events INTEGER NOT NULL DEFAULT 0,      -- rows in event
   first_event INTEGER,         -- id of its first row in event
-  last_event INTEGER,          -- id of its last row in event; all between belong to this run
+  last_event INTEGER,          -- id of its last row in event; rows of a run recorded at the same time may lie between
   lost INTEGER NOT NULL DEFAULT 0,        -- events that were not recorded
   blocked_ns INTEGER NOT NULL DEFAULT 0,  -- time that writers waited for room in the spool, summed, ns
   unordered INTEGER NOT NULL DEFAULT 0,   -- events whose place in the order could not be found though nothing was lost
@@ -91,7 +91,7 @@ CREATE TABLE process (
   interval_ticks INTEGER NOT NULL, -- ticks that passed in interval_ns
   interval_ns INTEGER NOT NULL, -- length of the calibration, ns of CLOCK_MONOTONIC
   first_event INTEGER,        -- id of its first row in event
-  last_event INTEGER,         -- id of its last row in event; all between belong to this process
+  last_event INTEGER,         -- id of its last row in event; rows of other processes may lie between
   PRIMARY KEY (run, process)
 ) WITHOUT ROWID;
 
@@ -123,7 +123,7 @@ CREATE TABLE event (
   process INTEGER NOT NULL, -- the process
   ts INTEGER NOT NULL,      -- when; clocks of two threads may disagree by a little, so ts can step back where id does not
   m INTEGER NOT NULL,       -- the M that says so
-  m_seq INTEGER NOT NULL,   -- number of the event in its writer's stream, from 0; a gap is a loss
+  m_seq INTEGER NOT NULL,   -- number of the event in its writer's stream, from 0; a gap is a loss, or a reading of counters
   kind INTEGER NOT NULL,    -- what happened: `vocabulary` has the names
   p INTEGER,                -- the P concerned, else the one that the M holds
   g INTEGER,                -- the G concerned, else the one that the M runs

@@ -1,6 +1,7 @@
 //! The events of a run, in order, without a row-by-row cost worth speaking of: 20 million rows are read in seconds.
 //!
-//! Rows of a process have consecutive ids, so a scan is a range of the table and needs no index.
+//! The rows of a process lie between its first and its last, so a scan is a range of the table and needs no index. Rows of other
+//! processes may lie between them: processes that are read while they run take turns.
 
 use std::ffi::CStr;
 use std::ptr;
@@ -16,9 +17,9 @@ use crate::store::Store;
 
 const SQL: &CStr =
     c"SELECT id, process, ts, m, m_seq, kind, p, g, by, seq, a1, a2, a3, a4, a5, a6, a7 \
-    FROM event WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    FROM event WHERE id BETWEEN ?1 AND ?2 AND run = ?3 AND process = ?4 ORDER BY id";
 
-/// An iterator over the events with ids in a range.
+/// An iterator over the events of a process.
 pub struct Scan<'a> {
     store: &'a Store,
     statement: *mut ffi::sqlite3_stmt,
@@ -32,11 +33,21 @@ impl std::fmt::Debug for Scan<'_> {
 }
 
 impl<'a> Scan<'a> {
-    /// The events with ids from `first` to `last`.
+    /// The events of a process; none if it left none.
     ///
     /// # Errors
     /// What SQLite refuses.
-    pub fn ids(store: &'a Store, first: i64, last: i64) -> Result<Scan<'a>, StoreError> {
+    pub fn process(store: &'a Store, process: &Process) -> Result<Scan<'a>, StoreError> {
+        let (first, last) = (
+            process.first_event.unwrap_or(1),
+            process.last_event.unwrap_or(0),
+        );
+        let key = [process.run.into(), process.process.into()];
+        Scan::bound(store, [first, last, key[0], key[1]])
+    }
+
+    /// With numbers in place of the parameters.
+    fn bound(store: &'a Store, numbers: [i64; 4]) -> Result<Scan<'a>, StoreError> {
         let mut statement = ptr::null_mut();
         // SAFETY: the connection is open for as long as `store` is borrowed; the SQL is a C string; `statement` is ours.
         let rc = unsafe {
@@ -56,22 +67,11 @@ impl<'a> Scan<'a> {
         if rc != ffi::SQLITE_OK {
             return Err(scan.error());
         }
-        for (index, id) in [(1, first), (2, last)] {
+        for (index, number) in (1..).zip(numbers) {
             // SAFETY: the statement was prepared above and has these parameters.
-            unsafe { ffi::sqlite3_bind_int64(statement, index, id) };
+            unsafe { ffi::sqlite3_bind_int64(statement, index, number) };
         }
         Ok(scan)
-    }
-
-    /// The events of a process; none if it left none.
-    ///
-    /// # Errors
-    /// What SQLite refuses.
-    pub fn process(store: &'a Store, process: &Process) -> Result<Scan<'a>, StoreError> {
-        match (process.first_event, process.last_event) {
-            (Some(first), Some(last)) => Scan::ids(store, first, last),
-            _ => Scan::ids(store, 1, 0),
-        }
     }
 
     fn error(&self) -> StoreError {
@@ -225,7 +225,7 @@ mod tests {
                 rows.iter().try_for_each(|row| inserter.push(row))?;
                 inserter.flush()
             }).expect("written");
-            let read: Vec<_> = Scan::ids(&store, 1, i64::MAX).and_then(Iterator::collect).expect("read");
+            let read: Vec<_> = Scan::bound(&store, [1, i64::MAX, 1, 1]).and_then(Iterator::collect).expect("read");
             prop_assert_eq!(read, rows);
             let named: i64 = store.db().query_row("SELECT count(args) FROM event_named", [], |r| r.get(0)).expect("a count");
             prop_assert_eq!(named, EventInserter::next_id(&store).expect("an id") - 1);
@@ -240,7 +240,7 @@ mod tests {
             .db()
             .execute_batch("INSERT INTO event (id, run, process, ts, m, m_seq, kind, a1) VALUES (7, 1, 1, 0, 0, 0, 16, 5)")
             .expect("inserted");
-        let error = Scan::ids(&store, 1, 9)
+        let error = Scan::bound(&store, [1, 9, 1, 1])
             .expect("a scan")
             .next()
             .and_then(Result::err)

@@ -62,8 +62,23 @@ impl Store {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         );
         let store = Store::wrap(path, db)?;
+        if store.needs_rollback() {
+            // Whoever wrote was killed in the middle of a transaction. Any writable connection takes back what was half done.
+            let writable = Store::wrap(path, Connection::open(path))?;
+            let version = writable.db.pragma_query(None, "user_version", |_| Ok(()));
+            version.map_err(store.sql())?;
+        }
         store.check()?;
         Ok(store)
+    }
+
+    /// Whether the last transaction was cut off: such a file cannot be read by who may not write it.
+    fn needs_rollback(&self) -> bool {
+        let version = self.db.pragma_query(None, "user_version", |_| Ok(()));
+        version.is_err_and(|e| {
+            e.sqlite_error()
+                .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+        })
     }
 
     /// Opens a database for writing to what is already in it.

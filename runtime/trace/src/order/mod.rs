@@ -12,7 +12,13 @@
 //! # What is missing
 //! When no head is applicable and no stream can bring another, something is missing. The earliest head is then taken as it is,
 //! the state adopts what it says, and the result is marked: [`Note::Resynced`] if a loss is known (a gap, a stream that
-//! began in the middle, a process that was killed), else [`Note::Unordered`], which no correct runtime causes.
+//! began in the middle, a process that was killed), else [`Note::Unordered`], which no correct runtime causes. While the process lives and
+//! a loss is known, that is done as soon as all streams have got beyond the head's time: what it misses would have come. Without a known
+//! loss it is waited for.
+//!
+//! # Going on where another orderer stopped
+//! The state depends on nothing but the events that were applied, in their order. [`Orderer::replay`] applies those that are in a history
+//! already, and [`Orderer::add_from`] adds the streams without them.
 
 mod state;
 
@@ -112,6 +118,8 @@ struct Stream<S> {
     head: Option<Recorded>,
     lost_before: u64,
     expected: u64,
+    /// Events before this number are in the history already.
+    first: u64,
 }
 
 /// Merges the streams of one process.
@@ -154,15 +162,32 @@ impl<S: Source> Orderer<S> {
 
     /// Adds the stream of a writer.
     pub fn add(&mut self, writer: WriterId, m: MId, source: S) {
+        self.add_from(writer, m, source, 0);
+    }
+
+    /// As [`Orderer::add`], for a stream whose events before number `first` were replayed: it need not bring them, and is not asked why it
+    /// does.
+    pub fn add_from(&mut self, writer: WriterId, m: MId, source: S, first: u64) {
         self.streams.push(Stream {
             writer,
             m,
             source,
             head: None,
             lost_before: 0,
-            expected: 0,
+            expected: first,
+            first,
         });
         self.fetch(self.streams.len() - 1);
+    }
+
+    /// Applies an event that is in the history already. `after_gap`: events of its stream are missing right before it.
+    pub fn replay(&mut self, m: MId, event: &Event, after_gap: bool) {
+        if after_gap {
+            self.state.forget(m);
+            self.lossy = true;
+        }
+        self.touched.clear();
+        self.state.apply(m, event, &mut self.touched);
     }
 
     /// Says from now on that something is missing.
@@ -176,30 +201,27 @@ impl<S: Source> Orderer<S> {
         reason = "a step can be pending, which no iterator can say"
     )]
     pub fn next(&mut self) -> Step {
-        self.poll_later();
-        let horizon = self.later.iter().map(|(_, p)| *p).min();
-        while let Some(&Reverse((ticks, index))) = self.heads.peek() {
-            if horizon.is_some_and(|horizon| ticks > horizon) {
-                return Step::Pending;
-            }
-            self.heads.pop();
-            let Some(head) = self.streams[index].head else {
-                continue;
-            };
-            match self.state.missing(self.streams[index].m, &head.event) {
-                None => return Step::Event(self.take(index, head, None)),
-                Some(need) => self.blocked.push((need, index)),
-            }
+        // What was known of the silent streams still holds, and asking them all for each event would cost more than ordering it.
+        if let Some(ordered) = self.take_applicable() {
+            return Step::Event(ordered);
         }
         if !self.later.is_empty() {
-            return Step::Pending;
+            self.poll_later();
+            if let Some(ordered) = self.take_applicable() {
+                return Step::Event(ordered);
+            }
         }
-        let time =
-            |(_, index): &(Need, usize)| (self.streams[*index].head.map(|h| h.ticks), *index);
-        let Some(earliest) = (0..self.blocked.len()).min_by_key(|i| time(&self.blocked[*i])) else {
+        let earliest = self.earliest_blocked();
+        if let Some(horizon) = self.horizon() {
+            let passed = earliest.is_some_and(|(_, ticks)| ticks < horizon);
+            if !(passed && self.lossy) {
+                return Step::Pending;
+            }
+        }
+        let Some((at, _)) = earliest else {
             return Step::End;
         };
-        let (_, index) = self.blocked.swap_remove(earliest);
+        let (_, index) = self.blocked.swap_remove(at);
         let Some(head) = self.streams[index].head else {
             return Step::End;
         };
@@ -209,6 +231,40 @@ impl<S: Source> Orderer<S> {
             Note::Unordered
         };
         Step::Event(self.take(index, head, Some(note)))
+    }
+
+    /// How far all streams without a head have got; nothing if there is none.
+    fn horizon(&self) -> Option<u64> {
+        self.later.iter().map(|(_, progress)| *progress).min()
+    }
+
+    /// The earliest head that is applicable, up to the horizon.
+    fn take_applicable(&mut self) -> Option<Ordered> {
+        let horizon = self.horizon().unwrap_or(u64::MAX);
+        while let Some(&Reverse((ticks, index))) = self.heads.peek() {
+            if ticks > horizon {
+                return None;
+            }
+            self.heads.pop();
+            let Some(head) = self.streams[index].head else {
+                continue;
+            };
+            match self.state.missing(self.streams[index].m, &head.event) {
+                None => return Some(self.take(index, head, None)),
+                Some(need) => self.blocked.push((need, index)),
+            }
+        }
+        None
+    }
+
+    /// The place in `blocked` of the earliest head there, and its time.
+    fn earliest_blocked(&self) -> Option<(usize, u64)> {
+        let ticks = |index: usize| self.streams[index].head.map_or(u64::MAX, |h| h.ticks);
+        let blocked = self.blocked.iter().enumerate();
+        let (ticks, _, at) = blocked
+            .map(|(at, (_, index))| (ticks(*index), *index, at))
+            .min()?;
+        Some((at, ticks))
     }
 
     /// Applies a head and makes room for the next of its stream.
@@ -256,7 +312,13 @@ impl<S: Source> Orderer<S> {
 
     fn fetch(&mut self, index: usize) {
         let stream = &mut self.streams[index];
-        match stream.source.next() {
+        let next = loop {
+            match stream.source.next() {
+                Next::Event(recorded) if recorded.m_seq < stream.first => {}
+                next => break next,
+            }
+        };
+        match next {
             Next::Event(recorded) => {
                 stream.lost_before = recorded.m_seq.saturating_sub(stream.expected);
                 self.lossy |= stream.lost_before > 0;

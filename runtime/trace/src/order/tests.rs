@@ -257,19 +257,88 @@ proptest! {
     }
 }
 
-#[test]
-fn a_stream_that_is_behind_holds_up_what_it_may_still_precede() {
-    struct Live(std::rc::Rc<std::cell::RefCell<Vec<Next>>>);
-    impl Source for Live {
-        fn next(&mut self) -> Next {
-            let mut script = self.0.borrow_mut();
-            if script.len() > 1 {
-                script.remove(0)
-            } else {
-                script[0]
-            }
+proptest! {
+    #[test]
+    fn a_history_goes_on_where_it_was_left(
+        steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..300),
+        left in 0..300_usize,
+        overlap in 0..3_usize,
+    ) {
+        let mut machine = Machine::new();
+        steps.iter().for_each(|(m, choice)| machine.step(*m, *choice));
+        let whole = order(streams(&machine.history, |i, _| i as u64));
+        let (done, rest) = whole.split_at(left.min(whole.len()));
+        let mut orderer = Orderer::new(false);
+        for o in done {
+            orderer.replay(o.m, &o.event, false);
+        }
+        for (m, mut stream) in streams(&machine.history, |i, _| i as u64).into_iter().enumerate() {
+            let first = done.iter().filter(|o| o.m.0 as usize == m).count();
+            // What the spool still holds of what is done, a little or all of it.
+            stream.drain(..first.checked_div(overlap).unwrap_or(first));
+            orderer.add_from(WriterId(m as u32), MId(m as u32), stream.into_iter(), first as u64);
+        }
+        let again: Vec<_> = std::iter::from_fn(|| match orderer.next() {
+            Step::Event(event) => Some(event),
+            Step::Pending | Step::End => None,
+        }).collect();
+        prop_assert_eq!(again, rest);
+    }
+}
+
+/// A stream that does what the test writes down; the last step is repeated.
+struct Live(std::rc::Rc<std::cell::RefCell<Vec<Next>>>);
+
+impl Source for Live {
+    fn next(&mut self) -> Next {
+        let mut script = self.0.borrow_mut();
+        if script.len() > 1 {
+            script.remove(0)
+        } else {
+            script[0]
         }
     }
+}
+
+fn script(steps: Vec<Next>) -> std::rc::Rc<std::cell::RefCell<Vec<Next>>> {
+    std::rc::Rc::new(std::cell::RefCell::new(steps))
+}
+
+#[test]
+fn after_a_loss_nothing_waits_for_what_would_have_come() {
+    let start = |m_seq| {
+        Next::Event(Recorded {
+            ticks: 40,
+            m_seq,
+            event: Event::Start {
+                g: GId(7),
+                seq: 3,
+                source: From::Global,
+                rule: Rule::Order,
+                pos: 0,
+            },
+        })
+    };
+    for (m_seq, expected) in [(0, None), (2, Some(Note::Resynced))] {
+        let other = script(vec![Next::Later { progress: 40 }]);
+        let mut orderer = Orderer::new(false);
+        let head = script(vec![start(m_seq), Next::Later { progress: 90 }]);
+        orderer.add(WriterId(0), MId(0), Live(head));
+        orderer.add(WriterId(1), MId(1), Live(other.clone()));
+        // The other stream may still bring what the head misses.
+        assert_eq!(orderer.next(), Step::Pending);
+        *other.borrow_mut() = vec![Next::Later { progress: 41 }];
+        let note = match orderer.next() {
+            Step::Event(o) => o.note,
+            _ => None,
+        };
+        assert_eq!(note, expected);
+        assert_eq!(orderer.next(), Step::Pending);
+    }
+}
+
+#[test]
+fn a_stream_that_is_behind_holds_up_what_it_may_still_precede() {
     let at = |ticks, m_seq| {
         Next::Event(Recorded {
             ticks,
@@ -277,7 +346,6 @@ fn a_stream_that_is_behind_holds_up_what_it_may_still_precede() {
             event: Event::MPark {},
         })
     };
-    let script = |steps: Vec<Next>| std::rc::Rc::new(std::cell::RefCell::new(steps));
     let slow = script(vec![Next::Later { progress: 50 }]);
     let mut orderer = Orderer::new(false);
     orderer.add(

@@ -68,6 +68,17 @@ impl Attachment {
     }
 }
 
+/// Says to the writers of the process whose folder this is that nobody records any more: from now on they do not wait for room.
+///
+/// # Errors
+/// Which file cannot be opened, or is not what it should be.
+pub fn release(dir: &Path) -> Result<(), SpoolError> {
+    let control = Map::open(&dir.join("control"), CONTROL)?;
+    // Relaxed: a number on its own; a writer that waits looks again soon.
+    control.word(words::RECORDER).store(0, Ordering::Relaxed);
+    Ok(())
+}
+
 /// Writes down who records.
 pub(super) fn name_recorder(map: &Map, pid: u32) {
     // Relaxed: a writer that sees one word without the other takes the recorder for dead for a moment, and loses what does not fit then;

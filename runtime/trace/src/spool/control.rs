@@ -2,20 +2,36 @@
 
 use std::path::Path;
 
-use super::layout::{CONTROL_MAGIC, control};
+use super::layout::{CONTROL_MAGIC, SEGMENT, control};
 
 /// The number of the process that writes to the spool in `dir`, if it lives and has not said that it is done.
 pub fn living_writer(dir: &Path) -> Option<u32> {
-    let bytes = std::fs::read(dir.join("control")).ok()?;
-    let word = |index: usize| -> Option<u64> {
-        let bytes = bytes.get(index * 8..index * 8 + 8)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
-    };
-    if word(control::MAGIC)? != CONTROL_MAGIC || word(control::STATE)? == 2 {
+    let word = words(dir)?;
+    if word(control::STATE)? == 2 {
         return None;
     }
     let pid = u32::try_from(word(control::PID)?).ok()?;
     is_alive(pid).then_some(pid)
+}
+
+/// Whether it is time to make room in the spool in `dir`: half of what it may take is in use, or a writer waits.
+pub fn wants_room(dir: &Path) -> bool {
+    let wants = || {
+        let word = words(dir)?;
+        let used = word(control::SEGMENTS)?.checked_mul(SEGMENT as u64)?;
+        Some(word(control::WAITING)? > 0 || (used > 0 && used >= word(control::LIMIT)? / 2))
+    };
+    wants().unwrap_or(false)
+}
+
+/// The words of a control file, by their index; nothing if it is none.
+fn words(dir: &Path) -> Option<impl Fn(usize) -> Option<u64>> {
+    let bytes = std::fs::read(dir.join("control")).ok()?;
+    let word = move |index: usize| {
+        let bytes = bytes.get(index * 8..index * 8 + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    (word(control::MAGIC)? == CONTROL_MAGIC).then_some(word)
 }
 
 fn is_alive(pid: u32) -> bool {

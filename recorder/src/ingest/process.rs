@@ -1,0 +1,357 @@
+//! The ingest of one process, step by step: streams, order, rows, a commit, room for its writers.
+//!
+//! # Going on after a recorder that died
+//! The rows of the process are replayed: they give the state of the order, what lives, and for each M the number of its last event that is
+//! safe. Its stream is then read from the next number on; what lies before it in the spool is skipped, what is missing there was given back
+//! because it is safe.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Context;
+use gmp_store::entity::{IngestCursor, Lost, Process};
+use gmp_store::insert::EventInserter;
+use gmp_store::run::Run;
+use gmp_store::scan::Scan;
+use gmp_store::{EventRow, Store};
+use gmp_trace::clock::{Calibration, ClockKind};
+use gmp_trace::event::Event;
+use gmp_trace::ids::MId;
+use gmp_trace::order::{Note, Ordered, Orderer, Step};
+use gmp_trace::spool::control;
+use gmp_trace::spool::live::{LiveSpool, LiveStream};
+use gmp_trace::spool::tables::Entry;
+
+use super::things::Things;
+use crate::machine::Machine;
+
+/// Events between two commits.
+const STEP: u64 = 250_000;
+/// A thread that is awake and silent is waited for so long, in seconds, before others go ahead of it.
+const GRACE_S: f64 = 0.1;
+
+/// The ingest of a process.
+pub struct ProcessIngest<'a> {
+    store: &'a Store,
+    live: LiveSpool,
+    orderer: Orderer<LiveStream>,
+    calibration: Calibration,
+    /// `CLOCK_MONOTONIC` at the run's start.
+    base_ns: i64,
+    process: Process,
+    things: Things<'a>,
+    /// Entries of the spool's tables that are in the database.
+    named: usize,
+    /// Lost events whose place in their stream is known.
+    gaps: u64,
+    /// The first event of each M that is not in the database, after a recorder that died.
+    first: HashMap<MId, u64>,
+}
+
+impl<'a> ProcessIngest<'a> {
+    /// Begins to read the process whose folder is `path`: as number `next` of the run, or on from what is `earlier` there of it.
+    pub fn open(
+        store: &'a Store,
+        run: &Run,
+        path: &Path,
+        calibration: Calibration,
+        machine: &Machine,
+        earlier: &[Process],
+        next: u32,
+    ) -> anyhow::Result<ProcessIngest<'a>> {
+        let live = LiveSpool::attach(path, (calibration.hz() * GRACE_S) as u64)?;
+        let spool = live.spool();
+        let started = Some(spool.started_boottime_ns as i64);
+        let known = earlier
+            .iter()
+            .find(|p| p.pid == spool.pid && p.started_boottime_ns == started);
+        let kind = if spool.clock == ClockKind::Tsc as u64 {
+            ClockKind::Tsc
+        } else {
+            ClockKind::Monotonic
+        };
+        let process = known.cloned().unwrap_or_else(|| Process {
+            run: run.run,
+            process: next,
+            pid: spool.pid,
+            parent: Some(spool.parent),
+            started_boottime_ns: started,
+            executable: None,
+            host: machine.host.clone(),
+            boot_id: machine.boot_id.clone(),
+            finished: false,
+            clock_kind: kind.word().into(),
+            base_ticks: calibration.base_ticks as i64,
+            base_ts_ns: calibration.base_ns as i64 - run.started_monotonic_ns,
+            interval_ticks: calibration.interval_ticks as i64,
+            interval_ns: calibration.interval_ns as i64,
+            first_event: None,
+            last_event: None,
+        });
+        drop(spool);
+        let mut ingest = ProcessIngest {
+            store,
+            live,
+            orderer: Orderer::new(false),
+            calibration,
+            base_ns: run.started_monotonic_ns,
+            things: Things::new(store, run.run, process.process),
+            process,
+            named: 0,
+            gaps: 0,
+            first: HashMap::new(),
+        };
+        store.transaction(|| ingest.names())?;
+        if known.is_some() {
+            store.transaction(|| ingest.replay())?;
+        }
+        Ok(ingest)
+    }
+
+    /// Its number in the run.
+    pub fn number(&self) -> u32 {
+        self.process.process
+    }
+
+    /// Reads and commits some events, and makes room for the writers. Whether there are more to read now.
+    pub fn step(&mut self, run: &mut Run, dir: &Path) -> anyhow::Result<bool> {
+        // Before the spool is looked at: what the process wrote before its end is found then.
+        let ended = control::living_writer(self.live.spool().dir()).is_none();
+        self.live.refresh(ended)?;
+        let (finished, lost) = (self.live.spool().finished, self.live.spool().lost);
+        if lost > 0 || (ended && !finished) {
+            self.orderer.set_lossy();
+        }
+        for stream in self.live.new_streams() {
+            let first = self.first.get(&stream.m()).copied().unwrap_or(0);
+            self.orderer
+                .add_from(stream.writer(), stream.m(), stream, first);
+        }
+        let store = self.store;
+        let more = store.transaction(|| -> anyhow::Result<bool> {
+            self.names()?;
+            let more = self.events(run)?;
+            IngestCursor {
+                run: run.run,
+                spool: dir.to_string_lossy().into_owned(),
+                process: Some(self.process.process),
+                events: run.events,
+            }
+            .insert(store)?;
+            self.process.insert(store)?;
+            run.insert(store)?;
+            Ok(more)
+        })?;
+        if !ended {
+            self.live.give_back();
+        }
+        Ok(more)
+    }
+
+    /// Writes what is known only at the end.
+    pub fn finish(mut self, run: &mut Run) -> anyhow::Result<()> {
+        let store = self.store;
+        store.transaction(|| self.end(run))
+    }
+
+    /// What the tables of the spool say that is not in the database yet.
+    fn names(&mut self) -> anyhow::Result<()> {
+        let spool = self.live.spool();
+        for entry in &spool.entries[self.named..] {
+            if let Entry::Info { key, value } = entry
+                && key == "executable"
+            {
+                self.process.executable = Some(value.clone());
+            }
+            self.things.name(entry.clone())?;
+        }
+        self.named = spool.entries.len();
+        Ok(self.process.insert(self.store)?)
+    }
+
+    /// Applies what an earlier recorder left in the database.
+    fn replay(&mut self) -> anyhow::Result<()> {
+        let failed = "cannot read what was recorded before";
+        let (run, process) = (self.process.run, self.process.process);
+        let query = |sql: &str| -> anyhow::Result<Vec<(u32, i64, i64)>> {
+            let mut statement = self.store.db().prepare(sql).context(failed)?;
+            let rows = statement
+                .query_map([run, process], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+                .context(failed)?;
+            rows.collect::<Result<_, _>>().context(failed)
+        };
+        let mut gaps: HashMap<MId, Vec<u64>> = HashMap::new();
+        for (m, before, n) in query(
+            "SELECT m, before_m_seq, n FROM lost WHERE run = ? AND process = ? AND before_m_seq IS NOT NULL",
+        )? {
+            gaps.entry(MId(m)).or_default().push(before as u64);
+            self.gaps += n as u64;
+        }
+        for (m, last, _) in
+            query("SELECT m, max(m_seq), 0 FROM counter WHERE run = ? AND process = ? GROUP BY m")?
+        {
+            self.first.insert(MId(m), last as u64 + 1);
+        }
+        let mut seen: HashMap<MId, u64> = HashMap::new();
+        for row in Scan::process(self.store, &self.process)? {
+            let row = row?;
+            let from = seen.insert(row.m, row.m_seq + 1).unwrap_or(0);
+            let after_gap = gaps
+                .get(&row.m)
+                .is_some_and(|g| g.iter().any(|b| (from..=row.m_seq).contains(b)));
+            self.orderer.replay(row.m, &row.event, after_gap);
+            self.things.event(&row)?;
+        }
+        for (m, next) in seen {
+            let first = self.first.entry(m).or_default();
+            *first = next.max(*first);
+        }
+        Ok(())
+    }
+
+    /// The next events, up to a commit; whether there are more now.
+    fn events(&mut self, run: &mut Run) -> anyhow::Result<bool> {
+        let mut inserter = EventInserter::new(self.store, run.run)?;
+        // Asked anew each time: another process may have had its turn, or another recorder.
+        let mut id = EventInserter::next_id(self.store)?;
+        let mut more = true;
+        for _ in 0..STEP {
+            match self.orderer.next() {
+                Step::Event(ordered) => {
+                    if self.event(run, &ordered, id, &mut inserter)? {
+                        id += 1;
+                    }
+                }
+                Step::Pending | Step::End => {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        inserter.flush()?;
+        Ok(more)
+    }
+
+    /// One event; whether it took the id.
+    fn event(
+        &mut self,
+        run: &mut Run,
+        o: &Ordered,
+        id: i64,
+        inserter: &mut EventInserter<'_>,
+    ) -> anyhow::Result<bool> {
+        let ts = (self.calibration.ns(o.ticks) - i128::from(self.base_ns)) as i64;
+        if o.lost_before > 0 {
+            self.gaps += o.lost_before;
+            self.lost(
+                Some(o.m),
+                Some(o.m_seq),
+                Some(o.lost_before),
+                "the spool was full",
+            )?;
+        }
+        if let Event::Counters { .. } = o.event {
+            let before = self.process.last_event.unwrap_or(0);
+            self.things.counters(o, ts, before)?;
+            return Ok(false);
+        }
+        let row = EventRow {
+            id,
+            process: self.process.process,
+            ts,
+            m: o.m,
+            m_seq: o.m_seq,
+            p: o.p,
+            g: o.g,
+            by: o.by,
+            event: o.event,
+        };
+        inserter.push(&row)?;
+        if let Some(note) = o.note {
+            match note {
+                Note::Resynced => run.resynced += 1,
+                Note::Unordered => run.unordered += 1,
+            }
+            self.store
+                .db()
+                .prepare_cached("INSERT INTO event_note VALUES (?, ?)")
+                .and_then(|mut s| s.execute((id, note.word())))
+                .context("cannot note an event")?;
+        }
+        run.first_event.get_or_insert(id);
+        run.last_event = Some(id);
+        self.process.first_event.get_or_insert(id);
+        self.process.last_event = Some(id);
+        run.events += 1;
+        if let Event::Blocked { waited_ns } = o.event {
+            run.blocked_ns += waited_ns as i64;
+        }
+        self.things.event(&row)?;
+        Ok(true)
+    }
+
+    fn lost(
+        &self,
+        m: Option<MId>,
+        before: Option<u64>,
+        n: Option<u64>,
+        why: &str,
+    ) -> anyhow::Result<()> {
+        Ok(Lost {
+            run: self.process.run,
+            process: self.process.process,
+            m: m.map(|m| m.0),
+            before_m_seq: before.map(|b| b as i64),
+            n: n.map(|n| n as i64),
+            why: why.to_owned(),
+        }
+        .insert(self.store)?)
+    }
+
+    fn end(&mut self, run: &mut Run) -> anyhow::Result<()> {
+        // An earlier recorder may have come as far as here.
+        self.store
+            .db()
+            .execute(
+                "DELETE FROM lost WHERE run = ? AND process = ? AND before_m_seq IS NULL",
+                [run.run, self.process.process],
+            )
+            .context("cannot finish the process")?;
+        let writers: HashMap<_, _> = self.live.spool().writers().collect();
+        for (writer, error) in self.live.take_errors() {
+            let m = writers.get(&writer).copied();
+            self.lost(m, None, None, &format!("damaged: {error}"))?;
+        }
+        let at_the_end = self.live.spool().lost.saturating_sub(self.gaps);
+        if at_the_end > 0 {
+            self.lost(None, None, Some(at_the_end), "the spool was full")?;
+        }
+        self.things.finish(&self.live.spool())?;
+        if self.process.process == 1 {
+            self.describe(run);
+        }
+        self.process.finished = self.live.spool().finished;
+        self.process.insert(self.store)?;
+        Ok(run.insert(self.store)?)
+    }
+
+    /// What the first process says about itself holds for the run.
+    fn describe(&self, run: &mut Run) {
+        let spool = self.live.spool();
+        // The last word counts: some facts are stated anew at the end.
+        let info = |wanted: &str| {
+            spool.entries.iter().rev().find_map(|e| match e {
+                Entry::Info { key, value } if key == wanted => Some(value.clone()),
+                _ => None,
+            })
+        };
+        run.clock_kind = Some(self.process.clock_kind.clone());
+        run.procs = info("procs").and_then(|p| p.parse().ok());
+        run.policy = info("policy");
+        run.runtime_version = info("runtime");
+        run.format_version = Some(gmp_trace::version::FORMAT_VERSION as u32);
+        run.counters = info("counters").or(Some("none".into()));
+        run.counters_reason = info("counters_reason");
+        run.counters_probability = info("counters_probability").and_then(|p| p.parse().ok());
+    }
+}
