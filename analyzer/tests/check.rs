@@ -122,7 +122,7 @@ fn the_offending_event_is_named() {
 #[test]
 fn what_was_lost_is_no_violation() {
     let r = Recording::of(
-        &["--spool-limit", "4MiB", "--procs", "2"],
+        &["--spool-limit", "4MiB", "--on-full", "drop", "--procs", "2"],
         &["yield", "--tasks", "50", "--yields", "10000"],
     );
     assert!(r.number("SELECT lost FROM run") > 0);
