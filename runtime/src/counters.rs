@@ -42,7 +42,7 @@ pub fn stats() -> Stats {
     Stats { counts }
 }
 
-fn this() -> Option<&'static Sched> {
+pub(crate) fn this() -> Option<&'static Sched> {
     m::current().map(|m| m.sched).or_else(sched::home)
 }
 

@@ -36,6 +36,8 @@ mod sched;
 #[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
+pub mod inspect;
+#[cfg(not(loom))]
 mod netpoll;
 #[cfg(not(loom))]
 mod perf;

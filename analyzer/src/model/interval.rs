@@ -216,15 +216,6 @@ impl Wakeup {
     }
 }
 
-/// A run queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Queue {
-    /// The ring of a P with its runnext.
-    Local(PId),
-    /// The global queue.
-    Global,
-}
-
 /// An event that contradicts a rule of the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {

@@ -16,16 +16,16 @@ mod g;
 mod interval;
 mod m;
 mod p;
-mod queues;
 
 use gmp_store::EventRow;
 use gmp_trace::event::Event;
 use gmp_trace::ids::GId;
+use gmp_trace::queues::{At, Watch};
 
+pub use gmp_trace::queues::{Queue, Queues};
 pub use interval::{
-    Cause, GInterval, GState, MInterval, MState, PInterval, PState, Queue, Violation, Wakeup,
+    Cause, GInterval, GState, MInterval, MState, PInterval, PState, Violation, Wakeup,
 };
-pub use queues::Queues;
 
 /// Receives what the model derives. Everything is optional.
 pub trait Sink {
@@ -126,7 +126,11 @@ impl Model {
             clamped: &mut self.clamped,
             lossy: self.lossy,
         };
-        self.queues.event(&mut step);
+        let at = At {
+            p: row.p,
+            running: step.running(),
+        };
+        self.queues.event(at, &row.event, self.lossy, &mut step);
         self.ps.event(&mut step, &self.ms);
         self.gs.event(&mut step);
         self.ms.event(&mut step);
@@ -185,6 +189,16 @@ impl<S: Sink> Step<'_, S> {
         } else {
             self.row.g
         }
+    }
+}
+
+impl<S: Sink> Watch for Step<'_, S> {
+    fn length(&mut self, queue: Queue, len: u32) {
+        self.sink.queue(self.row.ts, queue, len);
+    }
+
+    fn contradiction(&mut self, what: impl FnOnce() -> String) {
+        self.violation("run queues", what);
     }
 }
 

@@ -45,6 +45,11 @@ impl GlobalQueue {
         self.gs.len()
     }
 
+    /// The Gs in it, the first to be taken first, and how many operations there were so far.
+    pub(crate) fn contents(&self) -> (Vec<GRef>, u64) {
+        (self.gs.iter().copied().collect(), self.operations)
+    }
+
     /// Puts a G at the tail; returns the operation's number.
     pub(crate) fn push(&mut self, g: GRef, hint: &LengthHint) -> u64 {
         self.gs.push_back(g);

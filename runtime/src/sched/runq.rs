@@ -283,6 +283,18 @@ impl<T: Item> RunQueue<T> {
         (head, tail, number)
     }
 
+    /// The numbers of the item in `runnext` (0 = none) and of those in the ring, the oldest first. Meant for a stopped world: else it is
+    /// neither of one moment nor complete.
+    pub(crate) fn contents(&self) -> (u64, Vec<u64>) {
+        let (head, tail, next) = self.snapshot();
+        let ring = (0..tail.wrapping_sub(head))
+            // Relaxed: published by `tail`, which was acquired.
+            .map(|i| self.slot(head.wrapping_add(i)).load(Ordering::Relaxed))
+            .map(|raw| Self::item(raw).number())
+            .collect();
+        (next, ring)
+    }
+
     /// Whether there is an item in `runnext`, as a hint.
     pub(crate) fn has_runnext(&self) -> bool {
         // Relaxed: a hint; taking it is decided by the compare-and-swap.

@@ -165,6 +165,8 @@ impl Stopped {
     /// Lets the world go on with the Ps in use now. `own` goes on with its M.
     fn start(self, tracer: &mut Tracer, own: Option<&'static P>) {
         let sched = self.sched;
+        // While nothing moves yet: what a reader sees before it is the stopped world.
+        tracer.emit(tracer.now(), Event::StwEnd {});
         let mut with_work = Vec::new();
         {
             let mut locked = sched.lock();
@@ -180,7 +182,6 @@ impl Stopped {
                 }
             }
         }
-        tracer.emit(tracer.now(), Event::StwEnd {});
         for p in with_work {
             wake::start_m(sched, tracer, p, false, WakeReason::Start);
         }
@@ -198,6 +199,28 @@ fn take_world(sched: &Sched) {
             None => std::thread::yield_now(),
         }
     }
+}
+
+/// Looks at the stopped world.
+pub(crate) fn inspect<T>(sched: &'static Sched, look: impl FnOnce() -> T) -> T {
+    take_world(sched);
+    let seen = match m::running().filter(|(m, _)| std::ptr::eq(m.sched, sched)) {
+        Some((m, _)) => {
+            let own = Some(m.held_p());
+            let stopped = stop(sched, m.tracer(), own, StwKind::Inspect, None);
+            let seen = look();
+            stopped.start(m.tracer(), own);
+            seen
+        }
+        None => foreign::with(sched, |tracer| {
+            let stopped = stop(sched, tracer, None, StwKind::Inspect, None);
+            let seen = look();
+            stopped.start(tracer, None);
+            seen
+        }),
+    };
+    sched.world.store(false, Ordering::Release);
+    seen
 }
 
 /// Changes the number of Ps. The calling G goes on, perhaps with another P. Go: `GOMAXPROCS`, `procresize`.

@@ -774,7 +774,7 @@ vocabulary! {
         /// why
         kind: StwKind => A1,
     }
-    /// The world runs again.
+    /// The world goes on from here. What comes before it in the order is what the world was when it stood still.
     56 StwEnd "stw_end" {}
 
     /// A span of the `tracing` crate was made by the running G.

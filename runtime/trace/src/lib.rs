@@ -9,6 +9,7 @@
 //! - [`codec`]: one event as bytes;
 //! - [`spool`]: the files that carry the bytes from the writers to the reader;
 //! - [`order`]: the streams of all writers as one legal history;
+//! - [`queues`]: the run queues with what is in them, from the events alone;
 //! - [`text`]: one event as a line;
 //! - [`version`]: the format's version and the names of the handshake.
 
@@ -22,6 +23,8 @@ pub mod event;
 pub mod ids;
 #[cfg(not(loom))]
 pub mod order;
+#[cfg(not(loom))]
+pub mod queues;
 mod shim;
 #[cfg(not(loom))]
 pub mod spool;

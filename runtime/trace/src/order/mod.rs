@@ -100,6 +100,13 @@ pub struct Ordered {
     pub note: Option<Note>,
 }
 
+impl Ordered {
+    /// The G that runs on the emitting M.
+    pub fn running(&self) -> GId {
+        if self.by.is_some() { self.by } else { self.g }
+    }
+}
+
 /// What [`Orderer::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

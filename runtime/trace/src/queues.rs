@@ -1,17 +1,47 @@
 //! The run queues with what is in them, rebuilt from the events alone.
 //!
 //! Each event that puts a G somewhere says where, and each that takes Gs says how many from where; the contents follow. A take of other
-//! Gs than those that must be there is a violation: the trace or the runtime is wrong. So is a length that differs from the one that the
+//! Gs than those that must be there is a contradiction: the trace or the runtime is wrong. So is a length that differs from the one that the
 //! runtime read from its own queue and put into the event: that of the global queue at each grab, and of a whole queue when its P goes out
 //! of use. (What a thief saw of its victim's ring is no such length: Gs that it did not take may be recorded after the steal.)
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gmp_trace::event::{Event, Placed, Source, StealFrom};
-use gmp_trace::ids::{GId, PId};
+use crate::event::{Event, Placed, Source, StealFrom};
+use crate::ids::{GId, PId};
 
-use super::interval::Queue;
-use super::{Sink, Step};
+/// A run queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Queue {
+    /// The ring of a P with its runnext.
+    Local(PId),
+    /// The global queue.
+    Global,
+}
+
+/// Who did what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The P whose queue the event is about: that of the emitting M, unless the event names another.
+    pub p: Option<PId>,
+    /// The G that runs on the emitting M.
+    pub running: GId,
+}
+
+/// Is told what becomes of the queues.
+pub trait Watch {
+    /// A queue has this length now.
+    fn length(&mut self, _queue: Queue, _len: u32) {}
+    /// The event says other than the events before it.
+    fn contradiction(&mut self, what: impl FnOnce() -> String);
+}
+
+/// An event on its way.
+struct Step<'a, W> {
+    at: At,
+    lossy: bool,
+    watch: &'a mut W,
+}
 
 /// The queue of a P.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,9 +82,10 @@ impl Queues {
         &self.global
     }
 
-    pub(super) fn event<S: Sink>(&mut self, step: &mut Step<'_, S>) {
-        let row = *step.row;
-        match row.event {
+    /// Applies the next event of the history. `lossy`: events may be missing before it.
+    pub fn event(&mut self, at: At, event: &Event, lossy: bool, watch: &mut impl Watch) {
+        let step = &mut Step { at, lossy, watch };
+        match *event {
             Event::Spawn {
                 g,
                 placed,
@@ -71,16 +102,16 @@ impl Queues {
             } => self.put(step, g, placed, kicked, gq),
             Event::Preempt {
                 placed, kicked, gq, ..
-            } => self.put(step, step.running(), placed, kicked, gq),
+            } => self.put(step, at.running, placed, kicked, gq),
             Event::Yield { placed, gq } | Event::SyscallExitBlocked { placed, gq } => {
-                self.put(step, step.running(), placed, GId::NONE, gq);
+                self.put(step, at.running, placed, GId::NONE, gq);
             }
             Event::Start { g, source, .. } => self.start(step, g, source),
             Event::Steal {
                 victim, g, n, from, ..
             } => self.steal(step, victim, g, n, from),
             Event::Overflow { g, n, .. } => {
-                let Some(p) = row.p else { return };
+                let Some(p) = at.p else { return };
                 let ring = &mut self.locals.entry(p).or_default().ring;
                 let taken = take(step, ring, g, n, "overflow");
                 self.global.extend(taken);
@@ -90,7 +121,7 @@ impl Queues {
             Event::GlobalGrab { g, n, len, .. } => {
                 let known = self.global.len() as u32;
                 if known != len {
-                    step.violation("run queues", || {
+                    step.watch.contradiction(|| {
                         format!("the global queue holds {len} Gs, by the events {known}")
                     });
                 }
@@ -103,9 +134,8 @@ impl Queues {
                 let mut all: Vec<GId> = local.runnext.take().into_iter().collect();
                 all.extend(local.ring.drain(..));
                 if all.len() as u32 != n {
-                    step.violation("run queues", || {
-                        format!("{p} gives {n} Gs away, but has {}", all.len())
-                    });
+                    step.watch
+                        .contradiction(|| format!("{p} gives {n} Gs away, but has {}", all.len()));
                 }
                 for g in all.into_iter().rev() {
                     self.global.push_front(g);
@@ -117,15 +147,15 @@ impl Queues {
         }
     }
 
-    fn put<S: Sink>(
+    fn put<W: Watch>(
         &mut self,
-        step: &mut Step<'_, S>,
+        step: &mut Step<'_, W>,
         g: GId,
         placed: Placed,
         kicked: GId,
         gq: u64,
     ) {
-        match (placed, step.row.p) {
+        match (placed, step.at.p) {
             (Placed::Direct, _) => {}
             (Placed::Global, _) => {
                 self.global.push_back(g);
@@ -139,7 +169,7 @@ impl Queues {
                 let local = self.locals.entry(p).or_default();
                 let before = local.runnext.replace(g);
                 if before != kicked.is_some().then_some(kicked) {
-                    step.violation("run queues", || {
+                    step.watch.contradiction(|| {
                         format!(
                             "{g} pushes {kicked} out of the runnext of {p}, where {before:?} is"
                         )
@@ -156,14 +186,14 @@ impl Queues {
                 }
                 self.tell_local(step, p);
             }
-            (Placed::Local | Placed::Runnext, None) => step.violation("run queues", || {
+            (Placed::Local | Placed::Runnext, None) => step.watch.contradiction(|| {
                 format!("{g} is put into the queue of a P, but the M holds none")
             }),
         }
     }
 
-    fn start<S: Sink>(&mut self, step: &mut Step<'_, S>, g: GId, source: Source) {
-        let Some(p) = step.row.p else { return };
+    fn start<W: Watch>(&mut self, step: &mut Step<'_, W>, g: GId, source: Source) {
+        let Some(p) = step.at.p else { return };
         let local = self.locals.entry(p).or_default();
         let found = match source {
             Source::Runnext => local.runnext.take(),
@@ -171,7 +201,7 @@ impl Queues {
             _ => return,
         };
         if found != Some(g) {
-            step.violation("run queues", || {
+            step.watch.contradiction(|| {
                 format!(
                     "{g} is taken from the {} of {p}, where {found:?} is",
                     if source == Source::Runnext {
@@ -185,9 +215,9 @@ impl Queues {
         self.tell_local(step, p);
     }
 
-    fn steal<S: Sink>(
+    fn steal<W: Watch>(
         &mut self,
-        step: &mut Step<'_, S>,
+        step: &mut Step<'_, W>,
         victim: PId,
         g: GId,
         n: u32,
@@ -199,7 +229,7 @@ impl Queues {
             StealFrom::Runnext => {
                 let found = local.runnext.take();
                 if found != Some(g) {
-                    step.violation("run queues", || {
+                    step.watch.contradiction(|| {
                         format!("{g} is stolen from the runnext of {victim}, where {found:?} is")
                     });
                 }
@@ -212,27 +242,27 @@ impl Queues {
         self.push_rest(step, taken.into_iter());
     }
 
-    fn push_rest<S: Sink>(&mut self, step: &mut Step<'_, S>, rest: impl Iterator<Item = GId>) {
-        if let Some(p) = step.row.p {
+    fn push_rest<W: Watch>(&mut self, step: &mut Step<'_, W>, rest: impl Iterator<Item = GId>) {
+        if let Some(p) = step.at.p {
             self.locals.entry(p).or_default().ring.extend(rest);
             self.tell_local(step, p);
         }
     }
 
-    fn tell_local<S: Sink>(&self, step: &mut Step<'_, S>, p: PId) {
+    fn tell_local<W: Watch>(&self, step: &mut Step<'_, W>, p: PId) {
         let len = self.locals.get(&p).map_or(0, Local::len);
-        step.sink.queue(step.row.ts, Queue::Local(p), len);
+        step.watch.length(Queue::Local(p), len);
     }
 
-    fn tell_global<S: Sink>(&self, step: &mut Step<'_, S>) {
+    fn tell_global<W: Watch>(&self, step: &mut Step<'_, W>) {
         let len = self.global.len() as u32;
-        step.sink.queue(step.row.ts, Queue::Global, len);
+        step.watch.length(Queue::Global, len);
     }
 }
 
 /// Takes `n` Gs from the front; the first must be `first`.
-fn take<S: Sink>(
-    step: &mut Step<'_, S>,
+fn take<W: Watch>(
+    step: &mut Step<'_, W>,
     queue: &mut VecDeque<GId>,
     first: GId,
     n: u32,
@@ -240,7 +270,7 @@ fn take<S: Sink>(
 ) -> Vec<GId> {
     let front = queue.front().copied();
     if front != Some(first) || (queue.len() as u64) < u64::from(n) {
-        step.violation("run queues", || {
+        step.watch.contradiction(|| {
             format!(
                 "{n} Gs from {first} on are taken from the {name}, where {} are, the first {front:?}",
                 queue.len()
