@@ -81,6 +81,8 @@ mod sched {
     mod claim;
     #[path = "idle.rs"]
     mod idle;
+    #[path = "p_state.rs"]
+    mod p_state;
     #[path = "models/park.rs"]
     mod park;
     #[path = "runq.rs"]

@@ -31,6 +31,7 @@ pub(crate) mod idle;
 pub(crate) mod lock;
 pub(crate) mod m;
 pub(crate) mod p;
+pub(crate) mod p_state;
 pub(crate) mod park;
 pub(crate) mod preempt;
 pub(crate) mod run;

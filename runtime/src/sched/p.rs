@@ -2,29 +2,32 @@
 //!
 //! # Who owns a P
 //! The M in `m` while the state is running; nobody while it is in a system call, until somebody moves the state on by a
-//! compare-and-swap: its own M back to running, sysmon to idle, the stopper of the world to stopped; the list of idle Ps
+//! compare-and-swap (`p_state.rs`): its own M back to running, sysmon to idle, the stopper of the world to stopped; the list of idle Ps
 //! (under the scheduler's lock) while idle; the stopper of the world while stopped.
 //! The `Cell` fields belong to the owner, and change hands through the state word or the scheduler's lock.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use gmp_trace::event::PState;
-use gmp_trace::ids::PId;
+use gmp_trace::ids::{MId, PId};
 
 use crate::sched::g::GRef;
 use crate::sched::m::M;
+use crate::sched::p_state::{SYSCALL, StateWord};
 use crate::sched::runq::RunQueue;
 use crate::sched::timers::Timers;
 
 /// Ids that a P takes from the scheduler at a time, as in Go (`goidcache`).
 const GID_BATCH: u64 = 16;
 
+const _: () = assert!(PState::Syscall as u8 == SYSCALL);
+
 /// A scheduling context. See the module for who may touch what.
 pub(crate) struct P {
     /// Its number.
     pub(crate) id: PId,
-    state: AtomicU8,
+    state: StateWord,
     /// The M that holds it, or whose G is in the system call. Written by that M; read by sysmon to ask for preemption.
     pub(crate) m: AtomicPtr<M>,
     /// Counts time slices begun; the 61-tick rule and sysmon look at it. Written by the owner.
@@ -53,7 +56,7 @@ impl P {
     pub(crate) fn new(id: PId, ring: u32) -> P {
         P {
             id,
-            state: AtomicU8::new(PState::Dead as u8),
+            state: StateWord::new(PState::Dead as u8),
             m: AtomicPtr::new(std::ptr::null_mut()),
             sched_tick: AtomicU32::new(0),
             syscall_tick: AtomicU32::new(0),
@@ -67,12 +70,10 @@ impl P {
 
     /// The state as of now.
     pub(crate) fn state(&self) -> PState {
-        // SeqCst: stopping the world and leaving a system call each write one word and read the other (the stop flag and this);
-        // a total order over the four accesses means that one of the two sees the other's write.
-        match self.state.load(Ordering::SeqCst) {
+        match self.state.get() {
             0 => PState::Idle,
             1 => PState::Running,
-            2 => PState::Syscall,
+            SYSCALL => PState::Syscall,
             3 => PState::Stopped,
             _ => PState::Dead,
         }
@@ -80,21 +81,22 @@ impl P {
 
     /// The owner moves the state on.
     pub(crate) fn set_state(&self, to: PState) {
-        // SeqCst: see `state`; it also releases the owner's cells to the next owner.
-        self.state.store(to as u8, Ordering::SeqCst);
+        self.state.set(to as u8);
     }
 
-    /// Takes the P out of a system call; `false` if somebody else was faster. The winner owns the P.
-    pub(crate) fn try_leave_syscall(&self, to: PState) -> bool {
-        // SeqCst: see `state`; success acquires the cells from the M that entered the system call.
-        self.state
-            .compare_exchange(
-                PState::Syscall as u8,
-                to as u8,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+    /// The owner gives it up for a system call.
+    pub(crate) fn enter_syscall(&self, m: MId) {
+        self.state.enter_syscall(m.0);
+    }
+
+    /// The M comes back from its system call; `false` if the P was taken since. Else it owns the P again.
+    pub(crate) fn leave_syscall(&self, m: MId) -> bool {
+        self.state.leave_syscall(m.0, PState::Running as u8)
+    }
+
+    /// Takes the P out of a system call, if it is in one and nobody is faster: that of which M. The caller owns the P.
+    pub(crate) fn take_from_syscall(&self) -> Option<MId> {
+        self.state.take(PState::Idle as u8).map(MId)
     }
 
     /// The number of its last change of hands. The owner calls it.

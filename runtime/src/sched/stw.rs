@@ -151,10 +151,7 @@ fn stop(
 /// Under the lock: takes all Ps that are in system calls.
 fn take_syscalls(sched: &'static Sched, tracer: &mut Tracer) {
     for p in sched.ps() {
-        if p.state() == PState::Syscall && p.try_leave_syscall(PState::Idle) {
-            // Read once the P is ours: before, it could have gone to another M in between.
-            // SAFETY: null, or an M, which is never freed.
-            let from = unsafe { p.m.load(Ordering::Relaxed).as_ref() }.map_or(MId(0), |m| m.id);
+        if let Some(from) = p.take_from_syscall() {
             note_retake(tracer, p, from, RetakeCause::Stw);
             sched.p_stopped(p);
         }

@@ -10,9 +10,7 @@
 //! Unlike Go since 1.26, where the state of the G guards the P, the P has a syscall state of its own here (as in Go up to
 //! 1.25): one word, one compare-and-swap for each party, and no lock bit on the G.
 
-use std::sync::atomic::Ordering;
-
-use gmp_trace::event::{Event, GState, PState, PStopReason, Placed, Rule, Source, SyscallKind};
+use gmp_trace::event::{Event, GState, PStopReason, Placed, Rule, Source, SyscallKind};
 use gmp_trace::tally::Tally;
 
 use crate::sched::find::Pick;
@@ -82,10 +80,12 @@ fn enter(m: &'static M, g: GRef, kind: SyscallKind) {
     match kind {
         SyscallKind::Syscall => {
             m.p.set(None);
-            p.set_state(PState::Syscall);
+            p.enter_syscall(m.id);
             // SeqCst on both words: either the stopper sees the P in a system call, or this M sees that it wants to stop.
-            if sched.is_stopping() && p.try_leave_syscall(PState::Idle) {
-                stw::retaken(sched, m.tracer(), p, m.id);
+            if sched.is_stopping()
+                && let Some(from) = p.take_from_syscall()
+            {
+                stw::retaken(sched, m.tracer(), p, from);
             }
             sysmon::wake(sched);
         }
@@ -102,18 +102,16 @@ fn exit() {
     let Some(m) = m::current() else { return };
     let Some(g) = m.g.get() else { return };
     let old = m.old_p.take();
-    if let Some(p) = old {
-        // Relaxed: a hint that saves the compare-and-swap on a P that was handed off.
-        let still_mine = std::ptr::eq(p.m.load(Ordering::Relaxed), m);
-        if still_mine && p.try_leave_syscall(PState::Running) {
-            m.p.set(Some(p));
-            p.tick_syscall();
-            g.transition(GState::Syscall, GState::Running);
-            let tracer = m.tracer();
-            tracer.count(Tally::SyscallExits);
-            tracer.emit(tracer.now(), Event::SyscallExit {});
-            return;
-        }
+    if let Some(p) = old
+        && p.leave_syscall(m.id)
+    {
+        m.p.set(Some(p));
+        p.tick_syscall();
+        g.transition(GState::Syscall, GState::Running);
+        let tracer = m.tracer();
+        tracer.count(Tally::SyscallExits);
+        tracer.emit(tracer.now(), Event::SyscallExit {});
+        return;
     }
     if let Some(p) = take_p(m, old) {
         run_on(m, g, p);

@@ -168,10 +168,7 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         if !sched.policy.retakes(view) {
             continue;
         }
-        if p.try_leave_syscall(PState::Idle) {
-            // Read once the P is ours: before, it could have gone to another M in between.
-            // SAFETY: null, or an M, which is never freed.
-            let from = unsafe { p.m.load(Ordering::Relaxed).as_ref() }.map_or(MId(0), |m| m.id);
+        if let Some(from) = p.take_from_syscall() {
             stw::note_retake(tracer, p, from, RetakeCause::Syscall);
             wake::handoff_p(sched, tracer, p);
             taken += 1;
