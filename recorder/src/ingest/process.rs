@@ -82,7 +82,7 @@ impl<'a> ProcessIngest<'a> {
             finished: false,
             clock_kind: kind.word().into(),
             base_ticks: calibration.base_ticks as i64,
-            base_ts_ns: calibration.base_ns as i64 - run.started_monotonic_ns,
+            base_ts_ns: (calibration.base_ns as i64).wrapping_sub(run.started_monotonic_ns),
             interval_ticks: calibration.interval_ticks as i64,
             interval_ns: calibration.interval_ns as i64,
             first_event: None,
@@ -195,7 +195,7 @@ impl<'a> ProcessIngest<'a> {
         let mut seen: HashMap<MId, u64> = HashMap::new();
         for row in Scan::process(self.store, &self.process)? {
             let row = row?;
-            let from = seen.insert(row.m, row.m_seq + 1).unwrap_or(0);
+            let from = seen.insert(row.m, row.m_seq.saturating_add(1)).unwrap_or(0);
             let after_gap = gaps
                 .get(&row.m)
                 .is_some_and(|g| g.iter().any(|b| (from..=row.m_seq).contains(b)));
@@ -240,9 +240,13 @@ impl<'a> ProcessIngest<'a> {
         id: i64,
         inserter: &mut EventInserter<'_>,
     ) -> anyhow::Result<bool> {
-        let ts = (self.calibration.ns(o.ticks) - i128::from(self.base_ns)) as i64;
+        // Damaged ticks give a time at the limits, not one that looks right.
+        let ts = self.calibration.ns(o.ticks);
+        let ts = ts
+            .saturating_sub(self.base_ns.into())
+            .clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         if o.lost_before > 0 {
-            self.gaps += o.lost_before;
+            self.gaps = self.gaps.saturating_add(o.lost_before);
             self.lost(
                 Some(o.m),
                 Some(o.m_seq),
@@ -284,7 +288,8 @@ impl<'a> ProcessIngest<'a> {
         self.process.last_event = Some(id);
         run.events += 1;
         if let Event::Blocked { waited_ns } = o.event {
-            run.blocked_ns += waited_ns as i64;
+            let waited_ns = i64::try_from(waited_ns).unwrap_or(i64::MAX);
+            run.blocked_ns = run.blocked_ns.saturating_add(waited_ns);
         }
         self.things.event(&row)?;
         Ok(true)
@@ -302,7 +307,7 @@ impl<'a> ProcessIngest<'a> {
             process: self.process.process,
             m: m.map(|m| m.0),
             before_m_seq: before.map(|b| b as i64),
-            n: n.map(|n| n as i64),
+            n: n.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
             why: why.to_owned(),
         }
         .insert(self.store)?)

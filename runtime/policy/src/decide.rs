@@ -30,7 +30,8 @@ impl Policy {
 
     /// How many Gs to take from a global queue of this length: a fair share, at most half of the ring. Go: `globrunqget`.
     pub fn global_batch(&self, len: u32, procs: u32) -> u32 {
-        (len / procs.max(1) + 1)
+        (len / procs.max(1))
+            .saturating_add(1)
             .min(len)
             .min(GLOBAL_BATCH_MAX)
             .min((self.local_queue / 2).max(1))
@@ -117,6 +118,7 @@ mod tests {
         assert_eq!(go.global_batch(1, 4), 1);
         assert_eq!(go.global_batch(7, 4), 2);
         assert_eq!(go.global_batch(10_000, 2), 128);
+        assert_eq!(go.global_batch(u32::MAX, 1), 128);
     }
 
     #[test]

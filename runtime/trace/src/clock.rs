@@ -2,8 +2,10 @@
 //!
 //! Where the processor has an invariant time stamp counter, ticks are its counts (about 10 ns to read); elsewhere they are nanoseconds of
 //! `CLOCK_MONOTONIC`. The choice is made once for the process. A [`Snapshot`] reads the ticks and the kernel's clocks close together; two
-//! of them give the [`Calibration`].
+//! of them give the [`Calibration`]. A snapshot is written as one line of six numbers.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::value::words;
@@ -130,7 +132,51 @@ impl Snapshot {
     }
 }
 
-/// How ticks become nanoseconds: `base_ns + (ticks - base_ticks) * ns / ticks_per`, exact in integers.
+/// A text that is no [`Snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no reading of the clocks: six numbers with a blank between two")]
+pub struct NoSnapshot;
+
+impl fmt::Display for Snapshot {
+    /// The fields in their order, with a blank between two.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {} {} {} {} {}",
+            self.ticks,
+            self.monotonic_ns,
+            self.monotonic_raw_ns,
+            self.boottime_ns,
+            self.realtime_ns,
+            self.uncertainty_ticks
+        )
+    }
+}
+
+impl FromStr for Snapshot {
+    type Err = NoSnapshot;
+
+    /// The inverse of printing.
+    fn from_str(line: &str) -> Result<Snapshot, NoSnapshot> {
+        let mut numbers = line.split(' ').map(str::parse::<u64>);
+        let mut next = || numbers.next().and_then(Result::ok).ok_or(NoSnapshot);
+        let snapshot = Snapshot {
+            ticks: next()?,
+            monotonic_ns: next()?,
+            monotonic_raw_ns: next()?,
+            boottime_ns: next()?,
+            realtime_ns: next()?,
+            uncertainty_ticks: next()?,
+        };
+        match numbers.next() {
+            None => Ok(snapshot),
+            Some(_) => Err(NoSnapshot),
+        }
+    }
+}
+
+/// How ticks become nanoseconds: `base_ns + (ticks - base_ticks) * interval_ns / interval_ticks`, exact in integers as long as
+/// those are below 2^63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calibration {
     /// Ticks at the base.
@@ -161,16 +207,18 @@ impl Calibration {
         }
     }
 
-    /// The `CLOCK_MONOTONIC` time of a count of ticks, before the base too.
+    /// The `CLOCK_MONOTONIC` time of a count of ticks, before the base too. Damaged numbers give a time that means nothing.
     pub fn ns(&self, ticks: u64) -> i128 {
         let past = i128::from(ticks) - i128::from(self.base_ticks);
-        let ns = (past * i128::from(self.interval_ns)).div_euclid(i128::from(self.interval_ticks));
-        i128::from(self.base_ns) + ns
+        // Saturating, and never by 0: a clock of a spool or a row of a database may hold any numbers.
+        let ns = past.saturating_mul(self.interval_ns.into());
+        let ns = ns.div_euclid(self.interval_ticks.max(1).into());
+        ns.saturating_add(self.base_ns.into())
     }
 
     /// Ticks per second.
     pub fn hz(&self) -> f64 {
-        self.interval_ticks as f64 * 1e9 / self.interval_ns as f64
+        self.interval_ticks.max(1) as f64 * 1e9 / self.interval_ns.max(1) as f64
     }
 }
 
@@ -186,6 +234,34 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_read_as_it_is_printed() {
+        let now = Snapshot::take();
+        assert_eq!(now.to_string().parse(), Ok(now));
+        for wrong in [
+            "",
+            "1 2 3 4 5",
+            "1 2 3 4 5 6 7",
+            "1 2 3 4 5 x",
+            "1  2 3 4 5 6",
+        ] {
+            assert_eq!(wrong.parse::<Snapshot>(), Err(NoSnapshot), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_at_their_limits_give_some_time() {
+        let rate = |base_ticks, interval_ticks| Calibration {
+            base_ticks,
+            base_ns: u64::MAX,
+            interval_ticks,
+            interval_ns: u64::MAX,
+        };
+        assert_eq!(rate(0, 1).ns(u64::MAX), i128::MAX);
+        assert_eq!(rate(u64::MAX, 1).ns(u64::MAX), u64::MAX.into());
+        assert!(rate(u64::MAX, 0).ns(0) < 0 && rate(0, 0).hz() > 0.0);
     }
 
     #[test]

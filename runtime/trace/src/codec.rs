@@ -39,6 +39,12 @@ pub unsafe fn encode(out: *mut u8, dt: u64, event: &Event) -> usize {
     }
 }
 
+/// [`encode`] into an array.
+pub fn encode_into(out: &mut [u8; MAX_RECORD], dt: u64, event: &Event) -> usize {
+    // SAFETY: the array has the room.
+    unsafe { encode(out.as_mut_ptr(), dt, event) }
+}
+
 /// # Safety
 /// `out + at` is valid for writes of 10 bytes.
 #[inline(always)]
@@ -120,8 +126,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(event in any_event(), dt in any::<u64>()) {
             let mut bytes = [0u8; MAX_RECORD];
-            // SAFETY: the buffer has the room.
-            let len = unsafe { encode(bytes.as_mut_ptr(), dt, &event) };
+            let len = encode_into(&mut bytes, dt, &event);
             prop_assert_eq!(decode(&bytes[..len]), Ok((dt, event, len)));
             for cut in 0..len {
                 prop_assert!(decode(&bytes[..cut]).is_err());

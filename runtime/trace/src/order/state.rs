@@ -160,14 +160,14 @@ impl State {
             .or_else(|| self.missing_of_p(m, context, event))
             .or_else(|| {
                 let gq = global_operation(event);
-                (gq != 0 && gq != self.gq + 1).then_some(Need::GlobalQueue)
+                (gq != 0 && !follows(self.gq, gq)).then_some(Need::GlobalQueue)
             })
     }
 
     fn missing_of_g(&self, context: Context, event: &Event) -> Option<Need> {
         let is = |g: GId, state: GState, seq: Option<u64>| {
             let fits = self.gs.get(&g).is_some_and(|known| {
-                known.state == state && seq.is_none_or(|s| known.seq + 1 == s)
+                known.state == state && seq.is_none_or(|s| follows(known.seq, s))
             });
             (!fits).then_some(Need::G(g))
         };
@@ -207,12 +207,12 @@ impl State {
                 g,
                 ..
             } => own(&|p| p.runnext == g),
-            Event::PStart { p, seq } => is(p, &|p| p.state == PState::Idle && p.seq + 1 == seq),
+            Event::PStart { p, seq } => is(p, &|p| p.state == PState::Idle && follows(p.seq, seq)),
             Event::Retake { p, seq, .. } => {
-                is(p, &|p| p.state == PState::Syscall && p.seq + 1 == seq)
+                is(p, &|p| p.state == PState::Syscall && follows(p.seq, seq))
             }
             Event::SyscallEnter { seq, .. } => {
-                own(&|p| p.state == PState::Running && p.seq + 1 == seq)
+                own(&|p| p.state == PState::Running && follows(p.seq, seq))
             }
             Event::SyscallExit {} => own(&|p| p.state == PState::Syscall && p.m == Some(m)),
             // It lost its P: whoever took it comes first.
@@ -435,6 +435,11 @@ impl State {
         touched.ps.push(p);
         self.ps.entry(p).or_insert(P::new(PState::Idle))
     }
+}
+
+/// Whether a number comes right after another. Nothing comes after the last one, which only damage makes.
+fn follows(last: u64, next: u64) -> bool {
+    last.checked_add(1) == Some(next)
 }
 
 /// Whether a ring's head is at `pos` and `n` Gs are in it.

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{GKind, MKind, ParkReason, Placed, Rule, Source as From, Via};
+use crate::event::{GKind, MKind, PState, ParkReason, Placed, Rule, Source as From, Via};
 use crate::ids::{ObjectId, SiteId};
 
 /// A small machine of two Ms that runs a random program and keeps the true history.
@@ -284,6 +284,42 @@ proptest! {
         }).collect();
         prop_assert_eq!(again, rest);
     }
+}
+
+/// Only damage makes such numbers; they once ended the reader.
+#[test]
+fn nothing_comes_after_the_largest_number() {
+    let p_status = Event::PStatus {
+        p: PId(0),
+        state: PState::Idle,
+        seq: u64::MAX,
+        on_m: None,
+        head: 0,
+        tail: 0,
+        runnext: GId::NONE,
+    };
+    let p_start = Event::PStart { p: PId(0), seq: 0 };
+    let events = [p_status, p_start].into_iter().zip(0..);
+    let stream: Vec<_> = events
+        .map(|(event, i)| Recorded {
+            ticks: i,
+            m_seq: i,
+            event,
+        })
+        .collect();
+    let mut orderer = Orderer::new(false);
+    orderer.add(WriterId(0), MId(0), stream.into_iter());
+    let Step::Event(first) = orderer.next() else {
+        panic!("an event")
+    };
+    let Step::Event(second) = orderer.next() else {
+        panic!("an event")
+    };
+    assert_eq!((first.event, first.note), (p_status, None));
+    assert_eq!(
+        (second.event, second.note),
+        (p_start, Some(Note::Unordered))
+    );
 }
 
 /// A stream that does what the test writes down; the last step is repeated.

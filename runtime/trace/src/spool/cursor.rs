@@ -15,8 +15,8 @@ use crate::ids::WriterId;
 #[derive(Debug)]
 pub struct Cursor {
     writer: WriterId,
-    /// The number of the chunk that comes next.
-    next: u64,
+    /// The number of the chunk that comes next; none after the largest, which only damage makes.
+    next: Option<u64>,
     chunk: Option<Place>,
     /// Bytes of records read in the chunk.
     at: usize,
@@ -31,7 +31,7 @@ impl Cursor {
     pub fn new(writer: WriterId) -> Cursor {
         Cursor {
             writer,
-            next: 0,
+            next: Some(0),
             chunk: None,
             at: 0,
             ticks: 0,
@@ -109,11 +109,11 @@ impl Cursor {
 
     /// Goes to the next chunk. While the process lives it is the one with the next number: a later one may be found before it.
     fn enter_next(&mut self, spool: &ProcessSpool, at_rest: bool) -> Option<Place> {
-        let (number, place) = spool.find(self.writer, self.next, at_rest)?;
+        let (number, place) = spool.find(self.writer, self.next?, at_rest)?;
         let header = spool.header(place);
         // Relaxed: written before the magic, which was acquired when the chunk was found.
         let word = |index: usize| header.word(index).load(Ordering::Relaxed);
-        self.next = number.saturating_add(1);
+        self.next = number.checked_add(1);
         self.chunk = Some(place);
         self.at = 0;
         self.ticks = word(chunk::BASE_TICKS);

@@ -395,6 +395,22 @@ mod tests {
         assert_eq!((kept + lost, read.lost), (all, lost));
     }
 
+    /// It was once read again and again, without an end.
+    #[test]
+    fn a_chunk_with_the_largest_number_is_read_once() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
+        let mut w = spool.writer(MId(0), 1, MKind::Worker, "w");
+        (0..10).for_each(|i| w.emit(i, exit(true)));
+        spool.finish();
+        let path = spool.dir().join("segment-0000");
+        let mut bytes = std::fs::read(&path).expect("readable");
+        bytes[chunk::NUMBER * 8..][..8].fill(255);
+        std::fs::write(&path, &bytes).expect("writable");
+        let read = ProcessSpool::open(spool.dir()).expect("readable");
+        assert_eq!(read.stream(WriterId(0)).take(100).count(), 10);
+    }
+
     #[test]
     fn damage_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().expect("a temporary folder");

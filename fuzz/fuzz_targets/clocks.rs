@@ -1,0 +1,4 @@
+//! libFuzzer on [`gmp_fuzz_targets::clocks`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gmp_fuzz_targets::clocks(data));

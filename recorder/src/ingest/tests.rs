@@ -1,0 +1,114 @@
+//! A damaged spool becomes the rows that can be told from it, or an error; never a panic, and never a broken database.
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use gmp_store::Store;
+use gmp_store::scan::Scan;
+use gmp_trace::event::{BadField, Event, Kind, MKind};
+use gmp_trace::ids::MId;
+use gmp_trace::spool::layout::{CHUNK, HEADER, SEGMENT};
+use gmp_trace::spool::writer::{Spool, SpoolOptions};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A spool of two writers with an event of each kind; nothing more is needed to reach every row.
+fn spool(dir: &Path) -> PathBuf {
+    let options = SpoolOptions {
+        limit: SEGMENT as u64,
+        ..SpoolOptions::default()
+    };
+    let spool = Spool::create(dir, &options).expect("a spool");
+    let mut writers: Vec<_> = (0..2)
+        .map(|m| spool.writer(MId(m), 1, MKind::Worker, "w"))
+        .collect();
+    spool.site("a.rs", 1, 2);
+    spool.string("text");
+    for (tick, kind) in Kind::ALL.iter().enumerate() {
+        if let Ok(event) = Event::decode::<BadField>(*kind, || Ok(1)) {
+            writers[tick % 2].emit(tick as u64, event);
+        }
+    }
+    drop(writers);
+    spool.finish();
+    spool.dir().to_owned()
+}
+
+/// Eight bytes of a header or a record in one of the two chunks, or in another file.
+#[derive(Clone, Debug)]
+struct Damage {
+    file: &'static str,
+    at: usize,
+    word: u64,
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let word = prop_oneof![
+        any::<u64>(),
+        0..300u64,
+        // Eight bytes of a number that goes on, or of ones.
+        Just(u64::MAX),
+        Just(u64::MAX / 2),
+    ];
+    let chunk = (0..2usize, 0..HEADER + 400).prop_map(|(chunk, at)| chunk * CHUNK + at);
+    prop_oneof![
+        6 => (Just("segment-0000"), chunk),
+        1 => (Just("control"), 0..160usize),
+        1 => (Just("tables"), 0..60usize),
+        1 => (Just("tallies-0000"), 0..600usize),
+    ]
+    .prop_flat_map(move |(file, at)| word.clone().prop_map(move |word| Damage { file, at, word }))
+}
+
+fn clocks() -> impl Strategy<Value = Vec<Snapshot>> {
+    let number = || prop_oneof![0..1_000u64, any::<u64>(), Just(u64::MAX)];
+    let reading = (number(), number()).prop_map(|(ticks, monotonic_ns)| Snapshot {
+        ticks,
+        monotonic_ns,
+        monotonic_raw_ns: ticks,
+        boottime_ns: monotonic_ns,
+        realtime_ns: ticks,
+        uncertainty_ticks: 1,
+    });
+    proptest::collection::vec(reading, 2..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_damaged_spool_becomes_rows_or_an_error(
+        damages in proptest::collection::vec(damage(), 1..6),
+        clocks in clocks(),
+        started in any::<i64>(),
+    ) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let process = spool(dir.path());
+        for damage in damages {
+            let file = std::fs::File::options().write(true).open(process.join(damage.file)).expect("writable");
+            file.write_all_at(&damage.word.to_le_bytes(), damage.at as u64).expect("writable");
+        }
+        let path = dir.path().join("t.db");
+        let store = Store::create_or_open(&path).expect("made");
+        let mut run = Run {
+            run: 1,
+            started_monotonic_ns: started,
+            ingest: "running".into(),
+            ..Run::default()
+        };
+        run.insert(&store).expect("written");
+        let machine = Machine::default();
+        let done = Ingest::new(&store, &run, dir.path(), &machine)
+            .and_then(|ingest| ingest.finish(&mut run, &clocks, &ProgressBar::hidden()));
+        drop(store);
+        let store = Store::open(&path).expect("a database");
+        let run = Run::find(&store, "1").expect("the run");
+        prop_assert_eq!(run.ingest == "done", done.is_ok());
+        let mut events = 0;
+        for process in Process::all(&store, 1).expect("processes") {
+            events += Scan::process(&store, &process).expect("a scan").filter(Result::is_ok).count();
+        }
+        prop_assert!(done.is_err() || events as i64 == run.events, "{} events, {events} rows", run.events);
+    }
+}
