@@ -5,6 +5,7 @@
 //! derives states of its own, so all of them agree.
 
 pub mod cli;
+pub mod counters;
 pub mod frame;
 pub mod model;
 pub mod names;

@@ -4,18 +4,22 @@
 
 use std::path::Path;
 
+use gmp_store::EventRow;
 use gmp_store::run::Run;
+use gmp_store::rusqlite::params;
 use gmp_store::{Store, StoreError};
 use gmp_trace::ids::ObjectId;
 use rustc_hash::FxHashMap;
 
+use crate::counters::{Collector, Values};
 use crate::model::{GInterval, GState, MInterval, MState, PInterval, PState, Queue, Sink, Wakeup};
 use crate::pass;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS g_interval (
   run INTEGER NOT NULL, process INTEGER NOT NULL, g INTEGER NOT NULL, state TEXT NOT NULL,
-  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, reason TEXT, object INTEGER, p INTEGER, m INTEGER, by INTEGER, event INTEGER NOT NULL);
+  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, reason TEXT, object INTEGER, p INTEGER, m INTEGER, by INTEGER, event INTEGER NOT NULL,
+  c0 REAL, c1 REAL, c2 REAL, c3 REAL, c4 REAL, c5 REAL, c6 REAL, c7 REAL);
 CREATE TABLE IF NOT EXISTS p_interval (
   run INTEGER NOT NULL, process INTEGER NOT NULL, p INTEGER NOT NULL, state TEXT NOT NULL,
   from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, g INTEGER, m INTEGER);
@@ -43,6 +47,11 @@ const HELP: &[(&str, &str, &str)] = &[
     ),
     ("g_interval", "by", "the G that made it runnable"),
     ("g_interval", "event", "id of the event that began it"),
+    (
+        "g_interval",
+        "c0",
+        "what counter 0 of counter_def counted in it, where readings bracket it alone, else NULL; c1 to c7 likewise",
+    ),
     (
         "p_interval",
         "",
@@ -130,9 +139,13 @@ pub fn write(path: &Path, run: &Run) -> Result<(), StoreError> {
                 process: process.process,
                 failed: None,
                 sums: FxHashMap::default(),
+                counters: Collector::of(&store, run, &process)?,
             };
             pass::pass(&store, run, &process, &mut tables)?;
             tables.summaries();
+            if let Some(counters) = tables.counters.take() {
+                counters.finish()?;
+            }
             if let Some(e) = tables.failed {
                 return Err(store.sql()(e));
             }
@@ -149,6 +162,7 @@ struct Tables<'a> {
     failed: Option<gmp_store::rusqlite::Error>,
     /// Running, runnable, waiting, syscall, starts, worst latency.
     sums: FxHashMap<u64, [i64; 6]>,
+    counters: Option<Collector<'a>>,
 }
 
 impl Tables<'_> {
@@ -186,6 +200,12 @@ impl Tables<'_> {
 }
 
 impl Sink for Tables<'_> {
+    fn event(&mut self, row: &EventRow) {
+        if let Some(counters) = &mut self.counters {
+            counters.event(row);
+        }
+    }
+
     fn g(&mut self, i: &GInterval) {
         let (reason, object) = match i.state {
             GState::Runnable(cause) => (Some(cause.word()), None),
@@ -202,11 +222,15 @@ impl Sink for Tables<'_> {
         };
         self.sums.entry(i.g.0).or_default()[slot] += i.to - i.from;
         let by = i.by.is_some().then_some(i.by.0 as i64);
+        let of = |m| self.counters.as_ref()?.value(m, i.event).copied();
+        let (run, process) = (self.run, self.process);
+        let running = i.m.filter(|_| i.state == GState::Running);
+        let c: Values = running.and_then(of).unwrap_or_default();
         self.row(
-            "INSERT INTO g_interval VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self.run,
-                self.process,
+            "INSERT INTO g_interval VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                run,
+                process,
                 i.g.0 as i64,
                 i.state.word(),
                 i.from,
@@ -217,7 +241,15 @@ impl Sink for Tables<'_> {
                 i.m.map(|m| m.0),
                 by,
                 i.event,
-            ),
+                c[0],
+                c[1],
+                c[2],
+                c[3],
+                c[4],
+                c[5],
+                c[6],
+                c[7],
+            ],
         );
     }
 

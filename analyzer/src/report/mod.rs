@@ -1,6 +1,7 @@
 //! The reports: which run, which process, which sinks, where to.
 
 pub mod check;
+pub mod counters;
 pub mod events;
 pub mod export;
 pub mod flamegraph;

@@ -10,7 +10,8 @@ use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
-use super::{Output, Subject};
+use super::{Output, Subject, counters};
+use crate::counters::{Collector, Counters};
 use crate::frame::{self, GLife, SiteTimes};
 use crate::model::{GInterval, GState, MInterval, PInterval, Sink, Wakeup};
 use crate::names::Names;
@@ -105,6 +106,8 @@ pub struct Stats {
     pub threads: Vec<(i64, u32)>,
     /// The longest scheduling latencies.
     pub slowest: Vec<Wakeup>,
+    /// What the perf counters say; nothing if there are none, or if only a part of the run is looked at.
+    pub counters: Option<Counters>,
     places: FxHashMap<gmp_trace::ids::GId, usize>,
 }
 
@@ -241,7 +244,18 @@ pub fn collect(
 ) -> anyhow::Result<(Stats, Passed)> {
     let mut stats = Stats::default();
     let mut clip = Clip::new(subject.selection.clone(), ByRef(&mut stats));
-    let passed = pass::pass(subject.store, subject.run, process, &mut clip)?;
+    // A part of the readings is no sample of a part of the run's time.
+    let collector = match subject.selection.is_all() {
+        true => Collector::of(subject.store, subject.run, process)?,
+        false => None,
+    };
+    let Some(mut collector) = collector else {
+        let passed = pass::pass(subject.store, subject.run, process, &mut clip)?;
+        return Ok((stats, passed));
+    };
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut clip, &mut collector];
+    let passed = pass::pass(subject.store, subject.run, process, &mut sinks)?;
+    stats.counters = Some(collector.finish()?);
     Ok((stats, passed))
 }
 
@@ -415,6 +429,9 @@ fn as_text(
     if sites.len() > SHOWN {
         writeln!(out, "  ... and {} more", sites.len() - SHOWN)?;
     }
+    if let Some(of) = &stats.counters {
+        counters::text(of, names, out)?;
+    }
     writeln!(out, "\nwaits")?;
     for (reason, (n, time)) in &stats.waits {
         writeln!(
@@ -537,6 +554,7 @@ fn as_json(stats: &Stats, passed: &Passed, names: &Names, sites: &[SiteTimes]) -
         "steals": steals,
         "sites": sites,
         "longest_gs": gs,
+        "counters": stats.counters.as_ref().map(|c| counters::json(c, names)),
     })
 }
 

@@ -8,7 +8,7 @@ use gmp_trace::event::Kind;
 use serde_json::json;
 
 use super::stats::{self, Latency, Stats};
-use super::{Output, Subject};
+use super::{Output, Subject, counters};
 use crate::cli::ReportKind;
 use crate::frame;
 use crate::names::Names;
@@ -62,6 +62,12 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 human(passed.last_ts - passed.first_ts)
             )?;
             body(stats, out)?;
+            for [name, total, interval, n, _] in known_counters(stats) {
+                writeln!(
+                    out,
+                    "  {name:<26}{total} ({interval}; read in {n} run intervals)"
+                )?;
+            }
             for s in sites.iter().take(5) {
                 writeln!(
                     out,
@@ -75,6 +81,14 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// The perf counters that have a total.
+fn known_counters(stats: &Stats) -> Vec<[String; 5]> {
+    let counters = stats.counters.as_ref();
+    let mut lines = counters.map_or(Vec::new(), |c| counters::lines(c, &c.all));
+    lines.retain(|[.., n, _]| !n.is_empty());
+    lines
 }
 
 /// What the run was, and how far its figures can be trusted.

@@ -98,10 +98,11 @@ pub(crate) fn stop(sched: &'static Sched) {
     };
     parked.iter().for_each(|m| m.unpark());
     sched.poller.wake();
-    sysmon::wake(sched);
-    // Those that are parked or polling end at once; those in system calls when they come back, which nobody waits for.
+    sysmon::end(sched);
+    // Those that are parked or polling end at once, and so does sysmon; those in system calls when they come back, which nobody waits for.
     let began = std::time::Instant::now();
-    while sched.lock().ms > 0 && began.elapsed() < SHUTDOWN_PATIENCE {
+    while (sched.lock().ms > 0 || !sysmon::has_ended(sched)) && began.elapsed() < SHUTDOWN_PATIENCE
+    {
         std::thread::sleep(Duration::from_micros(50));
     }
     foreign::forget(sched);

@@ -92,6 +92,8 @@ pub(crate) struct Sched {
     pub(crate) shutdown: AtomicBool,
     /// Sysmon's sleep: 1 = it sleeps until somebody wakes it. A futex word.
     pub(crate) sysmon_wait: AtomicU32,
+    /// The life of sysmon: see its constants.
+    pub(crate) sysmon_life: AtomicU32,
     /// What to do with the counters of threads that ended or run: all blocks ever made.
     pub(crate) tallies: Mutex<Vec<TallyBlock>>,
     /// The most Ms there may be.
@@ -167,6 +169,7 @@ impl Sched {
             polling: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             sysmon_wait: AtomicU32::new(0),
+            sysmon_life: AtomicU32::new(sysmon::RUNS),
             tallies: Mutex::new(Vec::new()),
             max_ms,
             seed,

@@ -22,6 +22,13 @@ use crate::time::now_ns;
 use crate::tracer::Tracer;
 use gmp_trace::event::{Event, Via};
 
+/// In `Sched::sysmon_life`: it runs, or has not begun.
+pub(crate) const RUNS: u32 = 0;
+/// It is to end, and is woken from its short sleeps for it.
+const ENDS: u32 = 1;
+/// It has ended: its part of the trace and its counters are complete.
+const ENDED: u32 = 2;
+
 /// What sysmon saw of a P when it last looked.
 #[derive(Clone, Copy, Default)]
 struct Seen {
@@ -41,6 +48,20 @@ pub(crate) fn wake(sched: &Sched) {
     }
 }
 
+/// Asks it to end. The runtime is shut down already.
+pub(crate) fn end(sched: &Sched) {
+    // Release, with the acquire in `has_ended`: nothing passes this way but the word itself, which only moves forward.
+    sched.sysmon_life.store(ENDS, Ordering::Release);
+    futex::wake_one(&sched.sysmon_life);
+    wake(sched);
+}
+
+/// Whether it has ended.
+pub(crate) fn has_ended(sched: &Sched) -> bool {
+    // Acquire pairs with the release at its end: what it counted and recorded is there.
+    sched.sysmon_life.load(Ordering::Acquire) == ENDED
+}
+
 /// The thread's body. Ends when the runtime does.
 pub(crate) fn run(sched: &'static Sched, id: MId) {
     let mut tracer = Tracer::start(
@@ -58,9 +79,8 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
             deep_sleep(sched);
             idle_rounds = 0;
         }
-        std::thread::sleep(Duration::from_nanos(
-            sched.policy.sysmon_delay_ns(idle_rounds),
-        ));
+        let delay = Duration::from_nanos(sched.policy.sysmon_delay_ns(idle_rounds));
+        futex::wait(&sched.sysmon_life, RUNS, Some(delay));
         tracer.awake();
         if sched.is_shutdown() {
             break;
@@ -76,6 +96,7 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
     tracer.awake();
     tracer.emit(tracer.now(), Event::MExit {});
     tracer.finish();
+    sched.sysmon_life.store(ENDED, Ordering::Release);
 }
 
 /// Sleeps until a P is busy again, a timer is due, or the runtime ends.

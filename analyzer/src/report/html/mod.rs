@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::flamegraph::{self, Folded};
 use super::stats::{self, ByRef, Stats};
 use super::summary::quality;
-use super::{Output, Subject};
+use super::{Output, Subject, counters};
 use crate::frame::{self, SiteTimes};
 use crate::model::{Sink, Wakeup};
 use crate::names::Names;
@@ -93,10 +93,12 @@ fn render(page: &Value, data: &Value) -> anyhow::Result<String> {
         ("threads", "Threads"),
         ("waits", "Slowest waits"),
         ("sites", "Spawn sites"),
+        ("counters", "Perf counters"),
         ("flamegraphs", "Flamegraphs"),
         ("timeline", "Timeline"),
     ]
     .iter()
+    .filter(|(id, _)| *id != "counters" || page["counters"].is_array())
     .map(|(id, title)| json!({"id": id, "title": title}))
     .collect();
     let text = environment
@@ -215,6 +217,7 @@ fn context(
         "latency_count": stats.latency.len(),
         "waits": waits,
         "sites": rows,
+        "counters": stats.counters.as_ref().map(|c| counters::lines(c, &c.all)),
         "flamegraphs": flamegraphs(folded)?,
         "database": subject.store.path().display().to_string(),
     }))
