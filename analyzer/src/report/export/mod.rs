@@ -3,6 +3,7 @@
 //! `tracks.rs` derives them once; `chrome.rs` and `perfetto.rs` write them; `pieces.rs` splits what a viewer could not open.
 
 mod chrome;
+mod lanes;
 mod perfetto;
 mod pieces;
 mod proto;

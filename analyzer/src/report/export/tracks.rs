@@ -1,7 +1,8 @@
 //! What a viewer shows: a track for each P, each M and each G, counters, and arrows from what made a G runnable to its start.
 //!
-//! Gs beyond [`MOST_GS`] have no track of their own: they are counted by spawn site, and the trace says so. An arrow begins at a moment
-//! on the track of the P (else the M) that made the G runnable, and ends at the slice in which it runs on a P.
+//! Gs beyond [`MOST_GS`] have no track of their own: they share lanes of their spawn site (`lanes.rs`), and those that live when all lanes
+//! of it are taken are only counted; the names of the tracks say so. An arrow begins at a moment on the track of the P (else the M) that
+//! made the G runnable, and ends at the slice in which it runs on a P.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,6 +10,7 @@ use gmp_store::EventRow;
 use gmp_trace::event::{Event, MKind};
 use gmp_trace::ids::{GId, PId, SiteId, SpanId};
 
+use super::lanes::{self, Lanes};
 use super::pieces::Pieces;
 use super::{Arg, Encoder, Slice, Track};
 use crate::model::{GInterval, GState, MInterval, MState, PInterval, PState, Queue, Sink, Wakeup};
@@ -31,6 +33,8 @@ pub struct Tracks<'a, E> {
     /// The G tracks of the process.
     gs: HashSet<GId>,
     sites: HashMap<GId, SiteId>,
+    /// The tracks that the other Gs share.
+    lanes: Lanes,
     /// Gs without a track, by site: how many run, how many could.
     grouped: BTreeMap<SiteId, (i64, i64)>,
     /// Arrows that end at the next slice of a P.
@@ -63,6 +67,7 @@ impl<'a, E: Encoder> Tracks<'a, E> {
             counters: Vec::new(),
             gs: HashSet::new(),
             sites: HashMap::new(),
+            lanes: Lanes::default(),
             grouped: BTreeMap::new(),
             arriving: HashMap::new(),
             flows: 0,
@@ -79,6 +84,7 @@ impl<'a, E: Encoder> Tracks<'a, E> {
         self.names = names;
         self.gs.clear();
         self.sites.clear();
+        self.lanes = Lanes::default();
         self.grouped.clear();
         self.arriving.clear();
         self.spans.clear();
@@ -113,6 +119,9 @@ impl<'a, E: Encoder> Tracks<'a, E> {
                 Track::P(p) => 1 + p,
                 Track::Counter(c) => 10_000 + c,
                 Track::M(m) => 100_000 + m,
+                Track::G(g) if g >= lanes::FIRST_TRACK => {
+                    2_100_000_000 + (g as u32 % 1_000_000_000)
+                }
                 Track::G(g) => 1_000_000 + 2 * (g as u32 % 1_000_000_000),
                 Track::Spans(g) => 1_000_001 + 2 * (g as u32 % 1_000_000_000),
             };
@@ -270,8 +279,14 @@ impl<E: Encoder> Sink for Tracks<'_, E> {
     }
 
     fn g(&mut self, i: &GInterval) {
-        if self.has_track(i.g) {
-            let name = match i.state {
+        let site = self.sites.get(&i.g).copied().unwrap_or(SiteId(0));
+        let own = self.has_track(i.g);
+        let lane = match own {
+            true => None,
+            false => self.lanes.of(i.g, site, i.from, i.to, i.last),
+        };
+        if own || lane.is_some() {
+            let state = match i.state {
                 GState::Waiting(reason, _) => format!("waiting: {reason}"),
                 state => state.word().to_owned(),
             };
@@ -289,17 +304,24 @@ impl<E: Encoder> Sink for Tracks<'_, E> {
             if i.by.is_some() {
                 args.push(("by", Arg::Text(i.by.to_string())));
             }
-            let track_name = self.g_name(i.g);
-            self.slice(
-                Track::G(i.g.0),
-                &track_name,
-                (i.from, i.to),
-                &name,
-                &args,
-                None,
-            );
+            let (track, track_name, name) = match lane {
+                None => (Track::G(i.g.0), self.g_name(i.g), state),
+                Some(lane) => {
+                    args.push(("g", Arg::Number(i.g.0 as i64)));
+                    let name = format!(
+                        "{}, lane {} of the Gs beyond the first {MOST_GS}",
+                        self.names.site(site),
+                        lane + 1
+                    );
+                    (
+                        Track::G(lanes::track(site, lane)),
+                        name,
+                        format!("{} {state}", i.g),
+                    )
+                }
+            };
+            self.slice(track, &track_name, (i.from, i.to), &name, &args, None);
         } else {
-            let site = self.sites.get(&i.g).copied().unwrap_or(SiteId(0));
             let slot = match i.state {
                 GState::Running => 0,
                 GState::Runnable(_) => 1,
@@ -307,7 +329,7 @@ impl<E: Encoder> Sink for Tracks<'_, E> {
             };
             if slot < 2 {
                 let name = format!(
-                    "{}, Gs beyond the first {MOST_GS}: {}",
+                    "{}, Gs without a lane: {}",
                     self.names.site(site),
                     if slot == 0 { "running" } else { "runnable" }
                 );

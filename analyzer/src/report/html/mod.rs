@@ -38,9 +38,17 @@ const UPLOT_LICENCE: &str = include_str!("../../../assets/vendor/uplot/LICENSE")
 /// # Errors
 /// When the database cannot be read or the file not written.
 pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
+    // The largest, if there are several: a program that only starts another has little to show.
+    let events = |p: &&Process| {
+        p.last_event
+            .zip(p.first_event)
+            .map(|(last, first)| last - first)
+    };
     let process = subject
         .processes
-        .first()
+        .iter()
+        .rev()
+        .max_by_key(events)
         .with_context(|| format!("run {} has no process", subject.run.run))?;
     let page = page(subject, process)?;
     output.file("report.html", |out| Ok(out.write_all(page.as_bytes())?))?;
@@ -161,7 +169,7 @@ fn context(
     }
     if subject.processes.len() > 1 {
         let text = format!(
-            "The run has {} processes; this page shows process {} (pid {}).",
+            "The run has {} processes; this page shows process {} (pid {}), the largest. The summary lists them all.",
             subject.processes.len(),
             process.process,
             process.pid
@@ -187,6 +195,27 @@ fn context(
             })
         })
         .collect();
+    let processes: Vec<Value> = subject
+        .processes
+        .iter()
+        .map(|p| {
+            let count = |table: &str| -> anyhow::Result<i64> {
+                let sql = format!("SELECT count(*) FROM {table} WHERE run = ? AND process = ?");
+                let key = [p.run, p.process];
+                Ok(subject
+                    .store
+                    .db()
+                    .query_row(&sql, key, |r| r.get(0))
+                    .map_err(subject.store.sql())?)
+            };
+            let executable = p.executable.as_deref().unwrap_or("?");
+            Ok(json!({
+                "process": p.process, "current": p.process == process.process, "pid": p.pid,
+                "executable": executable.rsplit('/').next(), "gs": count("g")?, "ms": count("m")?,
+                "end": if p.finished { "ended" } else { "was cut off" },
+            }))
+        })
+        .collect::<anyhow::Result<_>>()?;
     let rows: Vec<Value> = sites
         .iter()
         .take(20)
@@ -212,6 +241,7 @@ fn context(
         "findings": findings::find(run, stats, collected, sites),
         "summary": summary(stats, passed),
         "runs": runs,
+        "processes": processes,
         "bin": human(collected.bin_ns()),
         "percentiles": percentiles,
         "latency_count": stats.latency.len(),
