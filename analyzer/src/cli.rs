@@ -131,8 +131,8 @@ impl Args {
         if let Some((g, at)) = self.around {
             selection.g = Some(g);
             selection.window = Window {
-                from: at - 1_000_000,
-                to: at + 1_000_000,
+                from: at.saturating_sub(1_000_000),
+                to: at.saturating_add(1_000_000),
             };
         }
         selection
@@ -213,6 +213,12 @@ mod tests {
                 to: 13_500_000
             }
         );
+        let long_ago = ["gmp-analyze", "t.db", "--around", "G17@-10000000000s"];
+        let window = Args::try_parse_from(long_ago)
+            .expect("valid")
+            .selection()
+            .window;
+        assert!(window.from < window.to);
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn count(list: &str) -> Option<u32> {
         .map(|part| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-            Some(last.checked_sub(first)? + 1)
+            last.checked_sub(first)?.checked_add(1)
         })
         .sum()
 }
@@ -62,6 +62,7 @@ mod tests {
         assert_eq!(count("0-3,8"), Some(5));
         assert_eq!(count("7"), Some(1));
         assert_eq!(count("3-1"), None);
+        assert_eq!(count("0-4294967295"), None);
         assert_eq!(count(""), None);
     }
 

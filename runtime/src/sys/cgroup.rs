@@ -149,6 +149,23 @@ mod tests {
         assert_eq!(dir("", mounts), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(
+            groups in "([0-9]{1,2}:[a-z,]{0,9}:/?.{0,20}\n){0,3}|0::/?.{0,20}",
+            mounts in "([0-9 :]{0,20} / /[a-z\\\\0-7é]{0,12} .{0,9} - cgroup2? [a-z]{0,4} (cpu|rw)\n|.{0,60}\n){0,4}",
+            quota in ".{0,30}|-?[0-9]{1,25}",
+            period in "[0-9]{1,25}",
+        ) {
+            let _ = directory(&groups, &mounts);
+            let _ = unescape(&mounts);
+            let _ = v2_quota(&format!("{quota} {period}"));
+            if let Some(cpus) = v1_quota(&quota, &period) {
+                proptest::prop_assert!(cpus > 0.0 && cpus.is_finite());
+            }
+        }
+    }
+
     #[test]
     fn octal_escapes_are_undone_and_others_kept() {
         assert_eq!(unescape("a\\040b\\134c"), "a b\\c");
