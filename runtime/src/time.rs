@@ -13,7 +13,7 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 /// When a wait of this length that begins now is over.
-pub(crate) fn after(d: Duration) -> u64 {
+pub(crate) fn after_ns(d: Duration) -> u64 {
     now_ns().saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
 }
 
@@ -31,7 +31,7 @@ pub fn sleep(d: Duration) {
         return std::thread::sleep(d);
     }
     let object = Object::new(ObjectKind::Timer);
-    let (when, me) = (after(d), Unparker::current());
+    let (when, me) = (after_ns(d), Unparker::current());
     // The timer starts once the G waits; nothing else can wake it.
     park::park(ParkReason::Sleep, &object, &mut || {
         timers::start_wake(when, me);

@@ -5,7 +5,8 @@
 //! has been taken out is never touched by a waker again after it unparked the waiter, whose frame may be gone.
 //!
 //! A waiter with a deadline has a [`Claim`]: a waker that takes its record out must win the claim before it may wake it; if the timer
-//! won, the record is simply out of the queue and the next one is tried.
+//! won, the record is simply out of the queue and the next one is tried. The records of a `select!`, one in each queue, share a claim
+//! in the same way; the one that was taken by the winner is marked (Go: `selectDone`).
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) struct Waiter<T> {
     next: Option<NonNull<Waiter<T>>>,
     prev: Option<NonNull<Waiter<T>>>,
     queued: bool,
+    /// Whether a waker took it out that has won the claim, or needed none. Written under the owner's lock.
+    fired: bool,
 }
 
 impl<T> Waiter<T> {
@@ -36,7 +39,13 @@ impl<T> Waiter<T> {
             next: None,
             prev: None,
             queued: false,
+            fired: false,
         }
+    }
+
+    /// Whether a waker took it out to wake it: of the records of a `select!`, the one that counts.
+    pub(crate) fn fired(&self) -> bool {
+        self.fired
     }
 }
 
@@ -124,7 +133,7 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Takes the first waiter out whom nobody else wakes: the caller must [`Taken::wake`] it.
+    /// Takes the first waiter out whom nobody else wakes: the caller must [`Taken::wake`] it. Go: `dequeue`, `dequeueSudoG`.
     pub(crate) fn take(&mut self) -> Option<Taken<T>> {
         while let Some(first) = self.first {
             // SAFETY: a queued record is alive.
@@ -135,6 +144,7 @@ impl<T> WaitQueue<T> {
                     .as_ref()
                     .is_none_or(|c| c.claim(Winner::Waker));
                 if claimed {
+                    (*first.as_ptr()).fired = true;
                     return Some(Taken(first));
                 }
             }

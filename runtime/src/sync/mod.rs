@@ -2,7 +2,9 @@
 
 pub mod chan;
 mod mutex;
+pub mod select;
 mod wait_group;
 
 pub use mutex::{Mutex, MutexGuard};
+pub use select::Select;
 pub use wait_group::WaitGroup;

@@ -386,6 +386,8 @@ words! {
         RwLock = 8 "rwlock",
         /// Anything else.
         Other = 9 "other",
+        /// A place in the source where several channel operations are waited for at once.
+        Select = 10 "select",
     }
 
     /// Why a running G was stopped against its will.
