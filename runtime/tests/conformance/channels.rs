@@ -180,9 +180,10 @@ fn a_nonblocking_select_sees_one_moment() {
     run(2, || {
         for _ in 0..10_000 {
             let (one, first) = channel::<u32>(1);
-            let (two, second) = channel::<u32>(1);
+            let (two, kept) = channel::<u32>(1);
             one.send(1).expect("open");
-            let rx = first.clone();
+            // The originals stay here, so that no channel is closed by its last receiver.
+            let (rx, second) = (first.clone(), kept.clone());
             let g = go(move || {
                 select! {
                     recv(rx) -> _ => true,
