@@ -47,9 +47,14 @@ impl<A> TimerHeap<A> {
         self.up(self.entries.len() - 1);
     }
 
-    /// Takes the earliest entry if it is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(u64, A)> {
-        if self.next_when()? > now {
+    /// The earliest entry.
+    pub(crate) fn first(&self) -> Option<(u64, &A)> {
+        self.entries.first().map(|e| (e.when, &e.action))
+    }
+
+    /// Takes the earliest entry.
+    pub(crate) fn pop_first(&mut self) -> Option<(u64, A)> {
+        if self.entries.is_empty() {
             return None;
         }
         let entry = self.entries.swap_remove(0);
@@ -57,9 +62,19 @@ impl<A> TimerHeap<A> {
         Some((entry.when, entry.action))
     }
 
-    /// Removes all entries that `keep` does not want.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&A) -> bool) {
-        self.entries.retain(|e| keep(&e.action));
+    /// Moves the earliest entry to another time. At that time it comes after those that are there.
+    pub(crate) fn move_first(&mut self, when: u64) {
+        if let Some(first) = self.entries.first_mut() {
+            first.when = when;
+            first.order = self.added;
+            self.added += 1;
+            self.down(0);
+        }
+    }
+
+    /// Looks at all entries: `keep` may change an entry's time, and says whether it stays.
+    pub(crate) fn revise(&mut self, mut keep: impl FnMut(&mut u64, &A) -> bool) {
+        self.entries.retain_mut(|e| keep(&mut e.when, &e.action));
         (0..self.entries.len()).rev().for_each(|i| self.down(i));
     }
 
@@ -106,25 +121,47 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_sorted_map(steps in proptest::collection::vec((any::<bool>(), 0u64..50), 0..400)) {
+        fn behaves_like_a_sorted_map(steps in proptest::collection::vec((0..3u8, 0u64..50), 0..400)) {
             let (mut heap, mut map) = (TimerHeap::new(), BTreeMap::new());
-            for (i, (add, when)) in steps.into_iter().enumerate() {
-                if add {
-                    heap.add(when, i);
-                    map.insert((when, i), ());
-                } else {
-                    let want = map.first_key_value().map(|(k, ())| *k).filter(|(w, _)| *w <= when);
-                    prop_assert_eq!(heap.pop_due(when), want);
-                    if let Some(k) = want { map.remove(&k); }
+            let mut order = 0;
+            for (i, (step, when)) in steps.into_iter().enumerate() {
+                let first = map.first_key_value().map(|((w, o), i)| (*w, *o, *i));
+                match step {
+                    0 => {
+                        heap.add(when, i);
+                        map.insert((when, order), i);
+                        order += 1;
+                    }
+                    1 => {
+                        prop_assert_eq!(heap.pop_first(), first.map(|(w, _, i)| (w, i)));
+                        if let Some((w, o, _)) = first { map.remove(&(w, o)); }
+                    }
+                    _ => {
+                        heap.move_first(when);
+                        if let Some((w, o, i)) = first {
+                            map.remove(&(w, o));
+                            map.insert((when, order), i);
+                            order += 1;
+                        }
+                    }
                 }
-                prop_assert_eq!(heap.next_when(), map.keys().next().map(|(w, _)| *w));
-                prop_assert_eq!(heap.len(), map.len());
+                prop_assert_eq!(heap.first(), map.iter().next().map(|((w, _), i)| (*w, i)));
+                prop_assert_eq!((heap.next_when(), heap.len()), (map.keys().next().map(|(w, _)| *w), map.len()));
             }
-            heap.retain(|i| i % 2 == 0);
-            map.retain(|(_, i), ()| i % 2 == 0);
-            for (k, ()) in map {
-                prop_assert_eq!(heap.pop_due(u64::MAX), Some(k));
+            // Those of an odd number go, the others come 7 later or earlier.
+            let change = |when: &mut u64, i: &usize| {
+                *when = if i.is_multiple_of(4) { *when + 7 } else { when.saturating_sub(7) };
+                i.is_multiple_of(2)
+            };
+            heap.revise(change);
+            let mut left = BTreeMap::new();
+            for ((mut when, order), i) in map {
+                if change(&mut when, &i) { left.insert((when, order), i); }
             }
+            for ((when, _), i) in left {
+                prop_assert_eq!(heap.pop_first(), Some((when, i)));
+            }
+            prop_assert_eq!(heap.pop_first(), None);
         }
     }
 }

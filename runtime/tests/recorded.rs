@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
-use gmp_runtime::{Builder, Tally, channel, go, set_procs, syscall, time, yield_now};
+use gmp_runtime::{Builder, Tally, channel, go, select, set_procs, syscall, time, yield_now};
 use gmp_trace::event::{Event, Kind};
 use gmp_trace::order::{Ordered, Orderer, Step};
 use gmp_trace::spool::reader::{ProcessSpool, Recorded};
@@ -67,7 +67,7 @@ fn argument(event: &Event, name: &str) -> u64 {
     found
 }
 
-/// A little of everything: channels, sleeps, yields, system calls, overflow, changes of the number of Ps.
+/// A little of everything: channels, selects, timers, sleeps, yields, system calls, overflow, changes of the number of Ps.
 ///
 /// All Gs are spawned on one P whose running G is not preempted meanwhile, so the ring overflows for certain.
 fn mixture() {
@@ -87,9 +87,30 @@ fn mixture() {
                 })
             })
             .collect();
+        let (called, calls) = channel::<u64>(0);
+        for i in 0..50 {
+            let called = called.clone();
+            time::after_func(std::time::Duration::from_micros(i * 7), move || {
+                select! {
+                    send(called, i) -> sent => sent.expect("open"),
+                    recv(time::after(std::time::Duration::from_secs(60))) -> _ => panic!("nobody receives"),
+                }
+            });
+        }
         set_procs(4);
         set_procs(2);
         set_procs(3);
+        let ticker = time::Ticker::new(std::time::Duration::from_micros(20));
+        let mut left = 50;
+        while left > 0 {
+            select! {
+                recv(calls) -> call => {
+                    call.expect("open");
+                    left -= 1;
+                }
+                recv(ticker.chan()) -> _ => {}
+            }
+        }
         drop(tx);
         assert_eq!(rx.iter().count(), 140);
         gs.into_iter().for_each(|g| g.join().expect("no panic"));
@@ -143,7 +164,7 @@ fn each_gs_moves_are_numbered_without_a_gap() {
         }
         global.extend(Some(argument(&r.event, "gq")).filter(|gq| *gq > 0));
     }
-    assert_eq!(moves.len(), 701);
+    assert_eq!(moves.len(), 751);
     for (g, mut seqs) in moves {
         seqs.sort_unstable();
         assert!(

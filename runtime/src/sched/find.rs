@@ -153,6 +153,8 @@ fn search(m: &'static M) -> Found {
 
 /// Runs the P's due timers; says when the next one is due (0 = none). Go: `checkTimers`.
 fn check_timers(m: &'static M, p: &'static P) -> u64 {
+    // Those that were stopped are taken out by their own P, lest they pile up.
+    p.timers.compact();
     let mut next = p.timers.next_when();
     if next != u64::MAX {
         let now = now_ns();

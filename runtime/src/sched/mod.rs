@@ -2,7 +2,7 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
+//! [`idle`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
 //! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -40,6 +40,7 @@ pub(crate) mod steal;
 pub(crate) mod stw;
 pub(crate) mod syscall;
 pub(crate) mod sysmon;
+pub(crate) mod timer_set;
 pub(crate) mod timers;
 pub(crate) mod wait_queue;
 pub(crate) mod wake;

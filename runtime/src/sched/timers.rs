@@ -4,13 +4,13 @@
 //! spinning thief in its last pass over that P (the timer is run there, not moved). What it does, its [`TimerAction`], runs on
 //! the scheduler's stack with no lock held and must not block.
 //!
-//! Starting a timer that is the earliest of its heap must wake somebody who would otherwise sleep too long: the M blocked in the
-//! network poller, or, when nobody polls, an idle P ([`wake_net_poller`]).
+//! Starting a timer that is the earliest of its heap, or moving one to an earlier time, must wake somebody who would otherwise sleep too
+//! long: the M blocked in the network poller, or, when nobody polls, an idle P ([`wake_net_poller`]).
 //!
-//! A stopped timer stays in its heap as a zombie until it is due or zombies are many; stopping only moves its state word.
+//! Stopping and moving a timer never touch the heap it is in: [`super::timer_set`] says how.
 
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Weak};
 
 use gmp_trace::event::{Event, Via};
 use gmp_trace::ids::PId;
@@ -20,8 +20,9 @@ use crate::sched::Sched;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
 use crate::sched::park::{Claim, Unparker, Winner};
+use crate::sched::timer_set::{Change, Due, Firing, Timer, TimerSet};
 use crate::sched::wake;
-use crate::timer::TimerHeap;
+use crate::time::now_ns;
 
 /// What a timer does when it fires. It runs on the scheduler's stack and must not block.
 pub(crate) enum TimerAction {
@@ -29,175 +30,102 @@ pub(crate) enum TimerAction {
     Claim(Arc<Claim>),
     /// Calls a function with the time at which it was to fire.
     Call(Arc<dyn Fn(u64) + Send + Sync>),
+    /// Puts the time at which it was to fire into a channel, if that still is there.
+    Fill(Weak<dyn Fill>),
 }
 
-/// An entry of a heap.
-enum Entry {
-    /// Fires for certain.
-    Plain(Unparker),
-    /// Fires if the timer is still armed with this generation.
-    Stoppable(Arc<Timer>, u64),
+/// A channel that a timer fills.
+pub(crate) trait Fill: Send + Sync {
+    /// Puts `when` in, if `counts` says so when the channel is locked, and if there is room or somebody waits.
+    fn fill(&self, when: u64, counts: &dyn Fn() -> bool);
 }
 
-impl Entry {
-    fn is_armed(&self) -> bool {
-        match self {
-            Entry::Plain(_) => true,
-            Entry::Stoppable(timer, generation) => {
-                timer.generation.load(Ordering::Acquire) == *generation
-            }
-        }
-    }
+/// An action, and the runtime whose heaps the timer is put into.
+pub(crate) struct Action {
+    action: TimerAction,
+    /// Written before the timer is put into a heap.
+    sched: AtomicPtr<Sched>,
 }
 
-/// Entries from which on a heap is rid of its zombies when they are more than a quarter.
-const COMPACT_FROM: usize = 64;
+/// A P's timers. What is added for certain is a waiter that nothing else wakes.
+pub(crate) type Timers = TimerSet<Unparker, Action>;
 
 /// A timer that can be stopped and set anew.
-struct Timer {
-    /// Even: not armed. Odd: armed, with this generation. Each arming takes the next odd number.
-    generation: AtomicU64,
-    action: TimerAction,
-    /// Whose heap it is in, or was in last.
-    home: AtomicPtr<Timers>,
-}
-
-/// A P's timers.
-pub(crate) struct Timers {
-    heap: Mutex<TimerHeap<Entry>>,
-    /// When the earliest is due; `u64::MAX` when there is none. Written under the lock.
-    next_when: AtomicU64,
-    /// Stopped timers that are still in the heap, about.
-    zombies: AtomicUsize,
-}
-
-impl Timers {
-    /// None.
-    pub(crate) fn new() -> Timers {
-        Timers {
-            heap: Mutex::new(TimerHeap::new()),
-            next_when: AtomicU64::new(u64::MAX),
-            zombies: AtomicUsize::new(0),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TimerHeap<Entry>> {
-        self.heap.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When the earliest is due; `u64::MAX` when there is none.
-    pub(crate) fn next_when(&self) -> u64 {
-        // SeqCst: who is about to block reads this after it stopped spinning and released its P; who adds a timer writes it
-        // and then looks for spinners and for the poller. One of the two sees the other (the same argument as for run queues).
-        self.next_when.load(Ordering::SeqCst)
-    }
-
-    fn publish(&self, heap: &TimerHeap<Entry>) {
-        // SeqCst: see `next_when`.
-        self.next_when
-            .store(heap.next_when().unwrap_or(u64::MAX), Ordering::SeqCst);
-    }
-
-    /// Adds an entry; `true` if it is the earliest now.
-    fn add(&self, when: u64, entry: Entry) -> bool {
-        let mut heap = self.lock();
-        let earliest = heap.next_when().is_none_or(|next| when < next);
-        // Relaxed: a statistic; compaction looks at each entry itself.
-        if heap.len() >= COMPACT_FROM && self.zombies.load(Ordering::Relaxed) * 4 > heap.len() {
-            heap.retain(Entry::is_armed);
-            self.zombies.store(0, Ordering::Relaxed);
-        }
-        heap.add(when, entry);
-        self.publish(&heap);
-        earliest
-    }
-
-    /// Moves all entries to another P: this one is no more.
-    pub(crate) fn move_to(&self, other: &Timers) {
-        let mut entries = Vec::new();
-        {
-            let mut heap = self.lock();
-            while let Some(due) = heap.pop_due(u64::MAX) {
-                entries.push(due);
-            }
-            self.publish(&heap);
-        }
-        let mut heap = other.lock();
-        for (when, entry) in entries {
-            heap.add(when, entry);
-        }
-        other.publish(&heap);
-    }
-}
-
-/// A started timer.
-pub(crate) struct TimerHandle(Arc<Timer>);
-
-impl Timer {
-    fn note_zombie(&self) {
-        // SAFETY: null, or the timers of a P, which is never freed.
-        if let Some(home) = unsafe { self.home.load(Ordering::Relaxed).as_ref() } {
-            home.zombies.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
+pub(crate) struct TimerHandle(Arc<Timer<Action>>);
 
 impl TimerHandle {
-    /// Disarms it; `true` if it had not fired.
+    /// A timer that is not set yet.
+    pub(crate) fn new(action: TimerAction) -> TimerHandle {
+        let is_chan = matches!(action, TimerAction::Fill(_));
+        let sched = AtomicPtr::new(std::ptr::null_mut());
+        TimerHandle(Arc::new(Timer::new(Action { action, sched }, is_chan)))
+    }
+
+    /// Another handle of the same timer.
+    pub(crate) fn share(&self) -> TimerHandle {
+        TimerHandle(Arc::clone(&self.0))
+    }
+
+    /// Disarms it; `true` if it was to fire. A channel that it fills is locked by the caller.
     pub(crate) fn stop(&self) -> bool {
-        let mut generation = self.0.generation.load(Ordering::Acquire);
-        loop {
-            if generation.is_multiple_of(2) {
-                return false;
+        self.0.stop()
+    }
+
+    /// Sets it; [`TimerHandle::settle`] is to follow. A channel that it fills is locked by the caller.
+    pub(crate) fn set(&self, when: u64, period: u64) -> Change {
+        self.0.modify(when, period)
+    }
+
+    /// Does what is left to do after a change.
+    pub(crate) fn settle(&self, change: Change) {
+        if change.add {
+            let (sched, p) = here();
+            // Relaxed: read by who changes the timer later; its lock, which `add` takes, is between.
+            let owner = std::ptr::from_ref(sched).cast_mut();
+            self.0.action.sched.store(owner, Ordering::Relaxed);
+            if let Some(when) = p.timers.add(&self.0) {
+                wake_net_poller(sched, when);
             }
-            // AcqRel: the same word decides between stopping and firing; the loser sees what the winner did before.
-            match self.0.generation.compare_exchange(
-                generation,
-                generation + 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => {
-                    self.0.note_zombie();
-                    return true;
-                }
-                Err(now) => generation = now,
+        }
+        if let Some(when) = change.wake {
+            // SAFETY: null, or a runtime, which is never freed.
+            if let Some(sched) = unsafe { self.0.action.sched.load(Ordering::Relaxed).as_ref() } {
+                wake_net_poller(sched, when);
             }
+        }
+    }
+
+    /// Somebody begins to wait for the channel that it fills, which is locked.
+    pub(crate) fn block(&self) {
+        self.settle(self.0.block());
+    }
+
+    /// That wait is over.
+    pub(crate) fn unblock(&self) {
+        self.0.unblock();
+    }
+
+    /// Somebody is about to look at the channel that it fills, which is not locked: if it is due it fires now.
+    pub(crate) fn look(&self) {
+        if let Some(firing) = self.0.look(now_ns) {
+            act(&self.0, firing, |waiter| waiter.unpark());
         }
     }
 }
 
 /// Starts a timer that can be stopped.
 pub(crate) fn start_timer(when: u64, action: TimerAction) -> TimerHandle {
-    let timer = Arc::new(Timer {
-        generation: AtomicU64::new(0),
-        action,
-        home: AtomicPtr::new(std::ptr::null_mut()),
-    });
-    arm(&timer, when);
-    TimerHandle(timer)
+    let timer = TimerHandle::new(action);
+    timer.settle(timer.set(when, 0));
+    timer
 }
 
 /// Starts a timer that wakes a waiter for certain: nothing else may wake it. Called in the commit of the waiter's park.
 pub(crate) fn start_wake(when: u64, waiter: Unparker) {
     let (sched, p) = here();
-    insert(sched, p, when, Entry::Plain(waiter));
-}
-
-fn arm(timer: &Arc<Timer>, when: u64) {
-    // AcqRel: see `stop`. Even -> odd: only a disarmed timer is armed, by its one handle.
-    let generation = timer.generation.fetch_add(1, Ordering::AcqRel) + 1;
-    let (sched, p) = here();
-    // Relaxed: only its statistic is reached through it.
-    timer
-        .home
-        .store(std::ptr::from_ref(&p.timers).cast_mut(), Ordering::Relaxed);
-    insert(
-        sched,
-        p,
-        when,
-        Entry::Stoppable(Arc::clone(timer), generation),
-    );
+    if p.timers.add_plain(when, waiter) {
+        wake_net_poller(sched, when);
+    }
 }
 
 /// The runtime and the P whose heap takes a timer that is started here.
@@ -211,9 +139,13 @@ fn here() -> (&'static Sched, &'static P) {
     }
 }
 
-fn insert(sched: &'static Sched, p: &'static P, when: u64, entry: Entry) {
-    if p.timers.add(when, entry) {
-        wake_net_poller(sched, when);
+/// Says whether a timer that is started here would ever be run.
+///
+/// # Panics
+/// When it would not, because no runtime was started in this process.
+pub(crate) fn assert_running() {
+    if m::current().is_none() {
+        crate::sched::timer_home();
     }
 }
 
@@ -233,59 +165,45 @@ pub(crate) fn wake_net_poller(sched: &'static Sched, when: u64) {
 /// Runs the due timers of a P on this M; returns how many fired. The M holds a P, not necessarily that one.
 pub(crate) fn run_due(m: &'static M, p: &'static P, now: u64) -> u32 {
     let mut fired = 0;
-    loop {
-        let due = {
-            let mut heap = p.timers.lock();
-            let due = heap.pop_due(now);
-            p.timers.publish(&heap);
-            due
+    while let Some(due) = p.timers.take_due(now) {
+        fired += 1;
+        let when = match &due {
+            Due::Plain(when, _) => *when,
+            Due::Timer(_, firing) => firing.when,
         };
-        let Some((when, entry)) = due else {
-            return fired;
-        };
-        fired += u32::from(fire(m, p, now, when, entry));
+        let tracer = m.tracer();
+        tracer.count(Tally::Timers);
+        tracer.emit(
+            tracer.now(),
+            Event::Timer {
+                heap: p.id,
+                late_ns: now.saturating_sub(when),
+            },
+        );
+        match due {
+            Due::Plain(_, waiter) => wake_waiter(m, waiter),
+            Due::Timer(timer, firing) => act(&timer, firing, |waiter| wake_waiter(m, waiter)),
+        }
     }
+    fired
 }
 
-fn fire(m: &'static M, p: &'static P, now: u64, when: u64, entry: Entry) -> bool {
-    let timer = match &entry {
-        Entry::Plain(_) => None,
-        Entry::Stoppable(timer, generation) => {
-            // AcqRel: see `TimerHandle::stop`.
-            let armed = timer.generation.compare_exchange(
-                *generation,
-                generation + 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            if armed.is_err() {
-                return false;
+/// Does what a timer is to do when it fires. No lock is held.
+fn act(timer: &Timer<Action>, firing: Firing, wake: impl FnOnce(Unparker)) {
+    match &timer.action.action {
+        TimerAction::Claim(claim) => {
+            if claim.claim(Winner::Timer) {
+                wake(claim.unparker());
             }
-            Some(Arc::clone(timer))
         }
-    };
-    let tracer = m.tracer();
-    tracer.count(Tally::Timers);
-    tracer.emit(
-        tracer.now(),
-        Event::Timer {
-            heap: p.id,
-            late_ns: now.saturating_sub(when),
-        },
-    );
-    match (entry, timer) {
-        (Entry::Plain(waiter), _) => wake_waiter(m, waiter),
-        (Entry::Stoppable(..), Some(timer)) => match &timer.action {
-            TimerAction::Claim(claim) => {
-                if claim.claim(Winner::Timer) {
-                    wake_waiter(m, claim.unparker());
-                }
+        TimerAction::Call(f) => f(firing.when),
+        TimerAction::Fill(chan) => {
+            // A channel that is gone has nobody who could see whether the firing counted.
+            if let Some(chan) = chan.upgrade() {
+                chan.fill(firing.when, &|| timer.may_send(firing));
             }
-            TimerAction::Call(f) => f(when),
-        },
-        (Entry::Stoppable(..), None) => {}
+        }
     }
-    true
 }
 
 fn wake_waiter(m: &'static M, waiter: Unparker) {

@@ -53,6 +53,11 @@ pub(crate) enum Direction {
 pub(crate) trait Source: Send + Sync {
     /// Somebody is about to look at the channel, which is not locked: puts in what is due.
     fn look(&self);
+    /// Somebody is about to wait, but is in no queue yet. The channel is locked.
+    ///
+    /// # Panics
+    /// When nothing would ever fill it.
+    fn prepare(&self);
     /// Somebody begins to wait. The channel is locked.
     fn block(&self);
     /// That wait is over. The channel may be locked.
@@ -298,6 +303,9 @@ impl<T> Chan<T> {
         }
         if let Patience::None = patience {
             return Err(TryRecvError::Empty);
+        }
+        if let Some(source) = self.source() {
+            source.prepare();
         }
         match self.wait(state, patience, None, Direction::Recv) {
             (Some(value), _) => Ok(value),

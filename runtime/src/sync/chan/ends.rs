@@ -161,7 +161,6 @@ impl<T> Sender<T> {
 
 impl<T> Receiver<T> {
     /// The receiving end of a channel that `source` fills, and which has no sending end; `source` is made with a handle on it.
-    #[expect(dead_code, reason = "timers come next")]
     #[track_caller]
     pub(crate) fn filled_by(
         source: impl FnOnce(Weak<Shared<T>>) -> Arc<dyn Source>,

@@ -12,5 +12,6 @@ pub(crate) mod core;
 mod ends;
 mod error;
 
+pub(crate) use ends::Shared;
 pub use ends::{IntoIter, Receiver, Sender, channel, nil};
 pub use error::{RecvError, SendError, TryRecvError, TrySendError};

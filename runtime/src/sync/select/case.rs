@@ -30,6 +30,11 @@ pub(super) trait Operation {
     unsafe fn attempt(&self) -> bool;
     /// Wakes the partner of a successful attempt. The channel is not locked.
     fn finish(&self);
+    /// If its channel is a timer's: the select is about to wait. The channel is locked.
+    ///
+    /// # Panics
+    /// When nothing would ever run the timer.
+    fn prepare(&self);
     /// Puts a record into the channel's queue.
     ///
     /// # Safety
@@ -136,6 +141,12 @@ impl<T> Operation for Case<'_, T> {
         // SAFETY: nothing is queued, so the parts are this G's alone.
         let partner = unsafe { (*self.parts.get()).partner.take() };
         partner.into_iter().for_each(Taken::wake);
+    }
+
+    fn prepare(&self) {
+        if let Some(source) = self.chan.source() {
+            source.prepare();
+        }
     }
 
     unsafe fn enqueue(&self, claim: &Arc<Claim>) {

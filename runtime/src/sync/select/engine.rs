@@ -75,6 +75,8 @@ pub(super) fn run<'a>(
         return None;
     }
 
+    // Before the first record is in a queue, because this may panic.
+    lock.iter().for_each(|i| cases[*i].prepare());
     let claim = Claim::new(Unparker::current());
     for i in lock {
         // SAFETY: the channel is locked by us, and the case stays where it is until `dequeue` below.
