@@ -133,18 +133,44 @@ impl<T> WaitQueue<T> {
         }
     }
 
+    /// Takes the first waiter out that `wanted` says yes to and that nobody else wakes: the caller must [`Taken::wake`] it.
+    pub(crate) fn take_where(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<Taken<T>> {
+        let mut at = self.first;
+        while let Some(waiter) = at {
+            // SAFETY: a queued record is alive.
+            unsafe {
+                at = (*waiter.as_ptr()).next;
+                if wanted(&(*waiter.as_ptr()).payload) {
+                    self.remove(waiter);
+                    if Self::claim(waiter) {
+                        return Some(Taken(waiter));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Wins the right to wake a waiter that was just taken out, if somebody else has not.
+    ///
+    /// # Safety
+    /// The record is alive, and the caller took it out under the owner's lock, which it still holds.
+    unsafe fn claim(waiter: NonNull<Waiter<T>>) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let w = waiter.as_ptr();
+            (*w).fired = (*w).claim.as_ref().is_none_or(|c| c.claim(Winner::Waker));
+            (*w).fired
+        }
+    }
+
     /// Takes the first waiter out whom nobody else wakes: the caller must [`Taken::wake`] it. Go: `dequeue`, `dequeueSudoG`.
     pub(crate) fn take(&mut self) -> Option<Taken<T>> {
         while let Some(first) = self.first {
             // SAFETY: a queued record is alive.
             unsafe {
                 self.remove(first);
-                let claimed = (*first.as_ptr())
-                    .claim
-                    .as_ref()
-                    .is_none_or(|c| c.claim(Winner::Waker));
-                if claimed {
-                    (*first.as_ptr()).fired = true;
+                if Self::claim(first) {
                     return Some(Taken(first));
                 }
             }

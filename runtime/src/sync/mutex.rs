@@ -22,6 +22,7 @@
 
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,8 +30,8 @@ use std::sync::{MutexGuard as QueueGuard, PoisonError};
 
 use gmp_trace::event::{ObjectKind, ParkReason};
 
+use super::give_way;
 use crate::limits::{MUTEX_PAUSES, MUTEX_SPINS, MUTEX_STARVES_NS};
-use crate::sched::g::Request;
 use crate::sched::park::{self, Object};
 use crate::sched::wait_queue::{WaitQueue, Waiter};
 use crate::sched::{m, preempt};
@@ -41,11 +42,16 @@ const WOKEN: u32 = 2;
 const STARVING: u32 = 4;
 const WAITERS: u32 = 8;
 
-/// A lock around a value, that may be held over calls into the runtime. It is not poisoned by a panic.
-pub struct Mutex<T> {
+/// The mutex without its value.
+pub(super) struct RawMutex {
     word: AtomicU32,
     /// What a waiter learns when it is woken: whether the mutex is its.
     waiters: std::sync::Mutex<WaitQueue<bool>>,
+}
+
+/// A lock around a value, that may be held over calls into the runtime. It is not poisoned by a panic. Go: `sync.Mutex`.
+pub struct Mutex<T> {
+    raw: RawMutex,
     object: Object,
     value: UnsafeCell<T>,
 }
@@ -55,19 +61,41 @@ unsafe impl<T: Send> Sync for Mutex<T> {}
 // SAFETY: moving it moves the value; nobody waits on a mutex that is being moved.
 unsafe impl<T: Send> Send for Mutex<T> {}
 
-/// The right to use the value; gives it back when dropped. It may move between threads with its G.
+/// The right to use the value; gives it back when dropped. It may move between threads with its G, and unlocking need not be by who locked.
+///
+/// Threads may share a guard only if they may share the value:
+///
+/// ```compile_fail,E0277
+/// use std::cell::Cell;
+/// use gmp_runtime::sync::Mutex;
+///
+/// let mutex = Mutex::new(Cell::new(0));
+/// let guard = mutex.lock();
+/// std::thread::scope(|s| {
+///     s.spawn(|| guard.set(1));
+///     s.spawn(|| guard.set(2));
+/// });
+/// ```
 ///
 /// # Blocking
 /// Dropping it gives way to the first waiter, if that has waited for longer than a millisecond: the G is suspended, and stays runnable.
-pub struct MutexGuard<'a, T>(&'a Mutex<T>);
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    /// What the compiler would conclude from the reference is not enough: see `Sync` below.
+    not_by_itself: PhantomData<*mut T>,
+}
+
+// SAFETY: it gives exclusive use of the value on whatever thread it is, which T allows (Send); any thread may unlock.
+unsafe impl<T: Send> Send for MutexGuard<'_, T> {}
+// SAFETY: a shared guard gives shared use of the value, which T allows (Sync). (`&Mutex<T>` asks for T: Send only, which is not enough.)
+unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
     /// A free mutex.
     #[track_caller]
     pub const fn new(value: T) -> Mutex<T> {
         Mutex {
-            word: AtomicU32::new(0),
-            waiters: std::sync::Mutex::new(WaitQueue::new()),
+            raw: RawMutex::new(),
             object: Object::new(ObjectKind::Mutex),
             value: UnsafeCell::new(value),
         }
@@ -79,27 +107,65 @@ impl<T> Mutex<T> {
     /// Parks the G, or blocks the thread if it runs none.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         preempt::checkpoint();
+        self.raw.lock(ParkReason::Mutex, &self.object);
+        self.guard()
+    }
+
+    /// Takes the mutex if it is free, and nobody who waits has a better right to it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.raw.try_lock().then(|| self.guard())
+    }
+
+    /// The value, which needs no lock because the mutex is borrowed for good.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
+    fn guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            mutex: self,
+            not_by_itself: PhantomData,
+        }
+    }
+}
+
+impl RawMutex {
+    /// A free one.
+    pub(super) const fn new() -> RawMutex {
+        RawMutex {
+            word: AtomicU32::new(0),
+            waiters: std::sync::Mutex::new(WaitQueue::new()),
+        }
+    }
+
+    /// Takes it; waits for `reason` until it can be had.
+    pub(super) fn lock(&self, reason: ParkReason, object: &Object) {
         // Acquire pairs with the release of the holder before.
         if self
             .word
             .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_err()
         {
-            self.lock_slowly();
+            self.lock_slowly(reason, object);
         }
-        MutexGuard(self)
     }
 
-    /// Takes the mutex if it is free, and nobody who waits has a better right to it.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+    /// Takes it if it is free, and nobody who waits has a better right to it.
+    pub(super) fn try_lock(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        let taken = word & (LOCKED | STARVING) == 0 && self.change(word, word | LOCKED).is_ok();
-        taken.then(|| MutexGuard(self))
+        word & (LOCKED | STARVING) == 0 && self.change(word, word | LOCKED).is_ok()
     }
 
-    /// The value, which needs no lock because the mutex is borrowed for good.
-    pub fn into_inner(self) -> T {
-        self.value.into_inner()
+    /// Gives it up. The caller holds it.
+    pub(super) fn unlock(&self) {
+        // Release pairs with the acquire of the next holder.
+        if self
+            .word
+            .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            self.unlock_slowly();
+        }
     }
 
     /// One step of the word. Acquire pairs with the release of the holder before, where the step takes the mutex; Release publishes the
@@ -115,7 +181,7 @@ impl<T> Mutex<T> {
 
     /// Go: `lockSlow`.
     #[cold]
-    fn lock_slowly(&self) {
+    fn lock_slowly(&self, reason: ParkReason, object: &Object) {
         let (mut since, mut starving, mut awake, mut spins) = (None, false, false, 0);
         loop {
             let word = self.word.load(Ordering::Relaxed);
@@ -156,7 +222,7 @@ impl<T> Mutex<T> {
             }
             let began = *since.get_or_insert_with(now_ns);
             let mut queue = Some(queue);
-            park::park(ParkReason::Mutex, &self.object, &mut || {
+            park::park(reason, object, &mut || {
                 drop(queue.take());
                 true
             });
@@ -234,11 +300,7 @@ impl<T> Mutex<T> {
         }
         drop(queue);
         next.wake();
-        if let Some((m, g)) = m::running()
-            && !std::thread::panicking()
-        {
-            park::suspend(m, g, Request::YieldLocal);
-        }
+        give_way();
     }
 }
 
@@ -252,17 +314,16 @@ fn may_spin() -> bool {
     m.sched.procs() > idle.idle_ps() + idle.spinning() + 1 && m.held_p().runq.is_empty()
 }
 
+impl<'a, T> MutexGuard<'a, T> {
+    /// What it is the right to.
+    pub(super) fn mutex(&self) -> &'a Mutex<T> {
+        self.mutex
+    }
+}
+
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        // Release pairs with the acquire of the next holder.
-        if self
-            .0
-            .word
-            .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
-            .is_err()
-        {
-            self.0.unlock_slowly();
-        }
+        self.mutex.raw.unlock();
     }
 }
 
@@ -271,14 +332,14 @@ impl<T> Deref for MutexGuard<'_, T> {
 
     fn deref(&self) -> &T {
         // SAFETY: the guard is the right to use the value.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.mutex.value.get() }
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard is the right to use the value, and it is borrowed for good.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.mutex.value.get() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What Go's own scheduler tests assert, asserted here. `README.md` is the table of its rows and our tests.
 
 mod channels;
+mod locks;
 mod timers;
 
 use gmp_runtime::{Builder, Tally, stats, yield_now};
