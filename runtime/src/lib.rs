@@ -73,7 +73,7 @@ pub use spawn::{JoinHandle, current_g, go, yield_now};
 #[cfg(not(loom))]
 pub use sync::chan::{Receiver, Sender, channel};
 
-/// Under the model checker only what it can check is compiled: the lock-free parts, which know no threads and no stacks.
+/// Under the model checker only what it can check is compiled: the parts which know no threads and no stacks.
 #[cfg(loom)]
 #[allow(dead_code, missing_docs, reason = "the models use a part of each")]
 mod sched {
@@ -84,9 +84,38 @@ mod sched {
     #[path = "p_state.rs"]
     mod p_state;
     #[path = "models/park.rs"]
-    mod park;
+    pub(crate) mod park;
     #[path = "runq.rs"]
     mod runq;
+    #[path = "timer_set.rs"]
+    mod timer_set;
     #[path = "wait_queue.rs"]
-    mod wait_queue;
+    pub(crate) mod wait_queue;
+}
+
+#[cfg(loom)]
+#[allow(dead_code, missing_docs, reason = "the models use a part of each")]
+mod timer;
+
+/// As above, of what programs synchronise with.
+#[cfg(loom)]
+#[allow(dead_code, missing_docs, reason = "the models use a part of each")]
+mod sync {
+    pub(crate) mod chan {
+        #[path = "core.rs"]
+        pub(crate) mod core;
+        #[path = "error.rs"]
+        mod error;
+    }
+    pub(crate) mod select {
+        #[path = "case.rs"]
+        pub(crate) mod case;
+        #[path = "engine.rs"]
+        pub(crate) mod engine;
+        #[cfg(test)]
+        #[path = "models.rs"]
+        mod models;
+    }
+    #[path = "sema.rs"]
+    pub(crate) mod sema;
 }

@@ -505,6 +505,10 @@ impl<W, A> TimerSet<W, A> {
     }
 }
 
+#[cfg(all(test, loom))]
+#[path = "models/timers.rs"]
+mod models;
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::collections::BTreeMap;

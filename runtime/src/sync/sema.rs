@@ -10,7 +10,7 @@
 //! Whoever is woken tries again, beside newcomers, and queues at the end if somebody was faster. With *handoff* the releaser takes the one it
 //! added for the waiter (its ticket), which then cannot lose.
 //!
-//! This file knows no threads and no stacks, so the model checker runs it as it is (`sched/models/sema.rs`).
+//! This file knows no threads and no stacks, so the model checker runs it as it is.
 
 use std::ptr::NonNull;
 use std::sync::PoisonError;
@@ -130,5 +130,57 @@ impl Sema {
         *first.payload() = ticket;
         first.wake();
         ticket
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use gmp_trace::event::ObjectKind;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    fn acquire(sema: &Sema) {
+        sema.acquire(ParkReason::Semaphore, &Object::new(ObjectKind::Semaphore));
+    }
+
+    /// *Nobody wakes*: one who is about to sleep, and one who releases and sees nobody waiting.
+    #[test]
+    fn loom_a_release_and_a_waiter_do_not_miss_each_other() {
+        for handoff in [false, true] {
+            loom::model(move || {
+                let sema = Arc::new(Sema::new(0));
+                let theirs = Arc::clone(&sema);
+                let waiter = thread::spawn(move || acquire(&theirs));
+                sema.release(handoff);
+                waiter.join().expect("no panic");
+                assert_eq!(sema.value(), 0);
+            });
+        }
+    }
+
+    /// A newcomer may be faster than a waiter that was woken; then that waits anew, and is woken again.
+    #[test]
+    fn loom_a_waiter_that_was_overtaken_is_woken_again() {
+        for handoff in [false, true] {
+            let mut model = loom::model::Builder::new();
+            model.preemption_bound = Some(3);
+            model.check(move || {
+                let sema = Arc::new(Sema::new(0));
+                let others = [(); 2].map(|()| {
+                    let theirs = Arc::clone(&sema);
+                    thread::spawn(move || {
+                        acquire(&theirs);
+                        theirs.release(handoff);
+                    })
+                });
+                sema.release(handoff);
+                for other in others {
+                    other.join().expect("no panic");
+                }
+                assert_eq!(sema.value(), 1);
+            });
+        }
     }
 }

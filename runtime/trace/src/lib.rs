@@ -19,9 +19,7 @@ pub mod clock;
 pub mod codec;
 #[cfg(not(loom))]
 pub mod counter;
-#[cfg(not(loom))]
 pub mod event;
-#[cfg(not(loom))]
 pub mod ids;
 #[cfg(not(loom))]
 pub mod order;
@@ -34,7 +32,6 @@ pub mod spool;
 pub mod tally;
 #[cfg(not(loom))]
 pub mod text;
-#[cfg(not(loom))]
 mod value;
 #[cfg(not(loom))]
 pub mod version;

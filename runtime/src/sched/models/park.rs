@@ -1,32 +1,85 @@
 //! What stands for `park.rs` under the model checker: a waiter is a thread of the model, with a token of the model's to sleep on.
 //!
-//! The race of a waker and a deadline is the real one.
+//! The race of a waker and a deadline is the real one; the deadline may pass at any moment.
 
-use loom::sync::Arc;
+use gmp_trace::event::{ObjectKind, ParkReason};
+use loom::sync::{Arc, Condvar};
 
 use super::claim::Race;
 pub(crate) use super::claim::Winner;
-use crate::shim::{AtomicU32, Ordering};
+use crate::shim::Mutex;
 
 /// What a thread of the model sleeps on; it outlives all who might wake it, as the real one does.
+///
+/// Not a word that is looked at in a loop, as the real one: the checker runs two who look in turn for ever, and not the third who would wake
+/// one of them.
 pub(crate) struct Token {
-    woken: AtomicU32,
+    woken: Mutex<bool>,
+    changed: Condvar,
 }
 
 impl Token {
     /// Nobody woke it yet.
     pub(crate) fn new() -> Arc<Token> {
         Arc::new(Token {
-            woken: AtomicU32::new(0),
+            woken: Mutex::new(false),
+            changed: Condvar::new(),
         })
     }
 
-    /// Sleeps until it is woken.
+    /// Sleeps until it is woken. One that nobody ends is reported as a deadlock.
     pub(crate) fn sleep(&self) {
-        // Acquire pairs with the release in `unpark`. A sleep that nobody ends is reported as an endless loop.
-        while self.woken.load(Ordering::Acquire) == 0 {
-            loom::thread::yield_now();
+        let mut woken = self.woken.lock().expect("no panic");
+        while !*woken {
+            woken = self.changed.wait(woken).expect("no panic");
         }
+        *woken = false;
+    }
+}
+
+loom::thread_local! {
+    /// What a thread sleeps on that brings no token of its own. It may end with its thread: who has woken it does not touch it again.
+    static TOKEN: Arc<Token> = Token::new();
+}
+
+/// What is waited for has no name in a model.
+pub(crate) struct Object;
+
+impl Object {
+    /// Nothing is recorded.
+    pub(crate) fn new(_: ObjectKind) -> Object {
+        Object
+    }
+}
+
+/// As the real one, for the calling thread.
+pub(crate) fn park(_: ParkReason, _: &Object, commit: &mut dyn FnMut() -> bool) {
+    if commit() {
+        TOKEN.with(|token| token.sleep());
+    }
+}
+
+/// As the real one: the deadline is a thread that may be the first or the last to do anything.
+pub(crate) fn park_until(
+    reason: ParkReason,
+    object: &Object,
+    _deadline_ns: u64,
+    claim: &std::sync::Arc<Claim>,
+    commit: &mut dyn FnMut() -> bool,
+) {
+    let mut timer = None;
+    park(reason, object, &mut || {
+        let claim = std::sync::Arc::clone(claim);
+        let waits = commit();
+        timer = Some(loom::thread::spawn(move || {
+            if claim.claim(Winner::Timer) {
+                claim.unparker().unpark();
+            }
+        }));
+        waits
+    });
+    if let Some(timer) = timer {
+        timer.join().expect("no panic");
     }
 }
 
@@ -45,17 +98,19 @@ impl Unparker {
         Unparker(token)
     }
 
-    /// Every waiter of a model has a claim, which knows its unparker.
+    /// Of the calling thread.
     pub(crate) fn current() -> Unparker {
-        unreachable!("the waiters of the models have claims")
+        TOKEN.with(|token| Unparker::of(token))
     }
 
     /// Ends the wait.
     pub(crate) fn unpark(self) {
         // SAFETY: the model holds the token until all its threads have ended.
         let token = unsafe { &*self.0 };
-        // Release, as the real one.
-        token.woken.store(1, Ordering::Release);
+        let mut woken = token.woken.lock().expect("no panic");
+        assert!(!*woken, "woken twice for one wait");
+        *woken = true;
+        token.changed.notify_one();
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! The lock is apart from what it guards, because a `select!` holds the locks of channels of different types in one list.
 //!
-//! This file knows no threads and no stacks, so the model checker runs it as it is (`sched/models/select.rs`).
+//! This file knows no threads and no stacks, so the model checker runs it as it is (`sync/select/models.rs`).
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;

@@ -11,7 +11,7 @@
 //!
 //! So the outcome is one moment's: a select of which one case can be done at all times never takes its default.
 //!
-//! This file knows no threads and no stacks, so the model checker runs it as it is (`sched/models/select.rs`).
+//! This file knows no threads and no stacks, so the model checker runs it as it is (`sync/select/models.rs`).
 
 use std::sync::Arc;
 
