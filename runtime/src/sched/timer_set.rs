@@ -20,7 +20,6 @@
 //! *A timer moved earlier is overlooked*: A moves a timer while B puts the entries right, B has passed that one already, and its time is lost
 //! when B takes `min_modified` back. It is not: if A lowers `min_modified` before B takes it back, then B sees A's bit, which was set before;
 //! if after, the time stays there. Both are read-modify-writes of one word, so one of them is first, and the second acquires from it.
-//! (Go 1.27 compares first and lowers only if the new time is earlier, so it sets its bit too late for the time between.)
 //!
 //! # Timers of channels
 //! Such a timer is in a heap only while somebody waits for its channel (`blocked`). Else it is looked at when somebody looks at the channel
