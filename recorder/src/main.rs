@@ -49,7 +49,7 @@ fn run(args: &cli::Args) -> anyhow::Result<u8> {
         return Ok(0);
     }
     if args.policy.as_deref() == Some("help") {
-        print!("{}", cli::policy_help());
+        print!("{}", gmp_policy::help());
         return Ok(0);
     }
     if args.recover {

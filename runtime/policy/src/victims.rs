@@ -3,6 +3,15 @@
 //! A random start and a random step that has no factor in common with the number of Ps: every P is visited once in each
 //! pass, and different thieves go different ways (Go: `stealOrder`).
 
+use crate::knobs::Policy;
+
+impl Policy {
+    /// The order in which a thief visits `0..procs`, itself included, for one random number.
+    pub fn victims(&self, procs: u32, random: u64) -> Victims {
+        Victims::new(procs, random)
+    }
+}
+
 /// One pass over `0..procs`.
 #[derive(Clone, Debug)]
 pub struct Victims {

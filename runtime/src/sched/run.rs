@@ -4,6 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
+use gmp_policy::view::{Queue, YieldView};
 use gmp_trace::event::{Event, GState, Placed, PreemptCause, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
@@ -103,11 +104,16 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
             crate::fatal::fatal(format_args!("{} suspended without a request", g.id()))
         }
         Request::Yield => {
-            yielded(m, g, ticks, m.sched.policy.yield_to_global());
+            let view = YieldView {
+                queue_len: m.held_p().runq.len(),
+                global_len: m.sched.global_len.get() as u32,
+                tick: m.held_p().ticks(),
+            };
+            yielded(m, g, ticks, m.sched.policy.yields_to(&view));
             None
         }
         Request::YieldLocal => {
-            yielded(m, g, ticks, false);
+            yielded(m, g, ticks, Queue::Local);
             None
         }
         Request::Preempt => {
@@ -144,15 +150,14 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
 }
 
 /// Go: `goschedImpl`, `goyield_m`.
-fn yielded(m: &'static M, g: GRef, ticks: u64, to_global: bool) {
+fn yielded(m: &'static M, g: GRef, ticks: u64, to: Queue) {
     let tracer = m.tracer();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
-    let put = if to_global {
-        wake::global_put(m.sched, g)
-    } else {
-        wake::runq_put(m, m.held_p(), g, false, ticks)
+    let put = match to {
+        Queue::Global => wake::global_put(m.sched, g),
+        Queue::Local => wake::runq_put(m, m.held_p(), g, false, ticks),
     };
     tracer.count(Tally::Yields);
     tracer.emit(

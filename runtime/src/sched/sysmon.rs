@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gmp_policy::RetakeView;
+use gmp_policy::view::RetakeView;
 use gmp_trace::event::{MKind, PState, RetakeCause};
 use gmp_trace::ids::MId;
 use gmp_trace::tally::Tally;
@@ -165,7 +165,7 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         let mut slice_over = false;
         if seen.sched_tick != tick || seen.sched_since == 0 {
             (seen.sched_tick, seen.sched_since) = (tick, now);
-        } else if now - seen.sched_since >= sched.policy.time_slice_ns {
+        } else if sched.policy.slice_is_over(now - seen.sched_since) {
             slice_over = true;
             if state == PState::Running {
                 preempt::request(p);

@@ -1,0 +1,27 @@
+//! The registry: every knob, one line each, in the order in which they are printed.
+//!
+//! A line `name: type` names the file `name.rs` beside this one. Its constant `SETTING` says what the knob means, takes and is by default;
+//! beside it stands the decision that the knob is for, a method of [`Policy`]. From the line alone the policy string, `--policy help`, the
+//! recorded run and every comparison know it. A decision that is one of several named functions has a registry of its own in its folder.
+//!
+//! `cargo fmt` does not see files that a macro names: `make lint` names them to it.
+
+crate::registry::knobs! {
+    local_queue: u32,
+    runnext: bool,
+    runnext_inherits: bool,
+    overflow: u32,
+    global_tick: u32,
+    steal: steal::Steal,
+    steal_rounds: u32,
+    spin: u32,
+    time_slice: Duration,
+    sysmon: Duration,
+    sysmon_max: Duration,
+    yield_to: &'static Choice<yield_to::YieldTo>,
+    syscall: Duration,
+}
+
+use std::time::Duration;
+
+use crate::choice::Choice;
