@@ -190,6 +190,7 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
                 Source::Timer => "which a timer readied",
                 Source::Direct => "directly",
                 Source::Locked => "which is locked to its thread",
+                Source::Youngest => "from the young end of the local queue",
             };
             let rule = match rule {
                 Rule::Order => "",
@@ -327,6 +328,7 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
             "the local queue is full: its {} oldest Gs, the first {g}, go to the global queue of {}",
             n, lengths.global
         ),
+        Event::Assign { p, .. } => format!("{} means {g} for {p}", who(row.by)),
         Event::GlobalGrab { n, len, .. } => {
             format!(
                 "takes {} from the global queue of {len}, the first {g}",

@@ -65,4 +65,15 @@ macro_rules! knobs {
     };
 }
 
-pub(crate) use knobs;
+/// Makes the list of a decision's functions, [`crate::Decision::ALL`], of lines that each name a file with a `CHOICE`.
+macro_rules! choices {
+    ($decision:ty { $($name:ident,)* }) => {
+        $(pub mod $name;)*
+
+        impl $crate::Decision for $decision {
+            const ALL: &'static [&'static $crate::Choice<$decision>] = &[$(&$name::CHOICE,)*];
+        }
+    };
+}
+
+pub(crate) use {choices, knobs};

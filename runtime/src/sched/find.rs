@@ -4,11 +4,13 @@
 
 use std::sync::atomic::Ordering;
 
+use gmp_policy::view::{End, TakeView};
 use gmp_trace::event::{Event, PState, PStopReason, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
 use crate::netpoll::Wait;
 use crate::sched::g::GRef;
+use crate::sched::global_queue::Lane;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::park::Unparker;
@@ -26,7 +28,7 @@ pub(crate) struct Pick {
     pub(crate) source: Source,
     /// By which rule.
     pub(crate) rule: Rule,
-    /// Head position of the ring before the take, if it came from there.
+    /// How many were ever taken from the ring before, if it came from there.
     pub(crate) pos: u32,
 }
 
@@ -115,6 +117,8 @@ fn search(m: &'static M) -> Found {
         match steal::from_others(m, p, &mut poll_until) {
             steal::Outcome::Got(pick) => return Found::Pick(pick),
             steal::Outcome::NewWork => return Found::Again,
+            // From the beginning, so that a spinner that takes its time also sees the global queue, the network and its own timers.
+            steal::Outcome::Nothing if spins_on(m) => return Found::Again,
             steal::Outcome::Nothing => {}
         }
     }
@@ -151,6 +155,22 @@ fn search(m: &'static M) -> Found {
     block_in_poller(m, poll_until, was_spinning)
 }
 
+/// Whether this spinning M, which found nothing, looks once more.
+fn spins_on(m: &'static M) -> bool {
+    // The clock is read only under a policy that asks for it.
+    if !m.sched.policy.spins_on(0) {
+        return false;
+    }
+    let now = now_ns();
+    if m.spins_since.get() == 0 {
+        m.spins_since.set(now);
+    }
+    std::hint::spin_loop();
+    m.sched
+        .policy
+        .spins_on(now.saturating_sub(m.spins_since.get()))
+}
+
 /// Runs the P's due timers; says when the next one is due (0 = none). Go: `checkTimers`.
 fn check_timers(m: &'static M, p: &'static P) -> u64 {
     let mut next = p.timers.next_when();
@@ -164,7 +184,7 @@ fn check_timers(m: &'static M, p: &'static P) -> u64 {
     if next == u64::MAX { 0 } else { next }
 }
 
-/// The P's own `runnext`, else the head of its ring.
+/// The P's own `runnext`, else the oldest of its ring, or the youngest under a policy that says so.
 pub(crate) fn take_local(m: &'static M, p: &'static P) -> Option<Pick> {
     // SAFETY: this M holds the P.
     if let Some(g) = unsafe { p.runq.pop_runnext() } {
@@ -177,12 +197,17 @@ pub(crate) fn take_local(m: &'static M, p: &'static P) -> Option<Pick> {
             pos: 0,
         });
     }
-    // SAFETY: as above.
-    let (g, pos) = unsafe { p.runq.pop_front() }?;
+    let view = TakeView { tick: p.ticks() };
+    let (source, (g, pos)) = match m.sched.policy.takes_from(&view) {
+        // SAFETY: as above.
+        End::Oldest => (Source::Local, unsafe { p.runq.pop_front() }?),
+        // SAFETY: as above.
+        End::Youngest => (Source::Youngest, unsafe { p.runq.pop_back() }?),
+    };
     Some(Pick {
         g,
         inherits: false,
-        source: Source::Local,
+        source,
         rule: Rule::Order,
         pos,
     })
@@ -198,10 +223,19 @@ fn grab_global(m: &'static M, p: &'static P, most: usize, rule: Rule) -> Option<
         if len == 0 {
             return None;
         }
-        let n = (sched.policy.global_batch(len as u32, sched.procs()) as usize)
-            .min(most)
-            .max(1);
-        (locked.global.take(n, &mut batch, &sched.global_len), len)
+        let lane = locked.global.lane_for(p.id, rule == Rule::Tick);
+        let of_lane = locked.global.lane_len(lane) as u32;
+        // What is meant for this P is not shared with others; of what is meant for another no more is taken than is run at once.
+        let n = match lane {
+            Lane::Shared => sched.policy.global_batch(of_lane, sched.procs()),
+            Lane::Own(_) => sched.policy.global_batch(of_lane, 1),
+            Lane::Other(_) => 1,
+        };
+        let n = (n as usize).min(most).max(1);
+        (
+            locked.global.take(lane, n, &mut batch, &sched.global_len),
+            len,
+        )
     };
     let first = *batch.first()?;
     m.switch_ticks.set(0);
@@ -292,6 +326,7 @@ pub(crate) fn start_spinning(m: &'static M) {
 pub(crate) fn note_spinning(m: &'static M) {
     m.spinning.set(true);
     m.search.set((0, 0));
+    m.spins_since.set(0);
     let tracer = m.tracer();
     tracer.count(Tally::SpinStarts);
     tracer.emit(tracer.now(), Event::SpinStart {});

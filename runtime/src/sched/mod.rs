@@ -6,9 +6,9 @@
 //! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use gmp_policy::Policy;
+use gmp_policy::{Policy, Topology};
 use gmp_trace::ids::PId;
 use gmp_trace::spool::writer::{Spool, TallyBlock};
 
@@ -50,6 +50,8 @@ use crate::limits::MAX_PROCS;
 pub(crate) struct Sched {
     /// The decisions.
     pub(crate) policy: Policy,
+    /// Which CPUs share what; read when the policy first asks.
+    topology: OnceLock<Topology>,
     /// Where stacks come from.
     pub(crate) stacks: StackPool,
     /// The network poller.
@@ -137,6 +139,7 @@ impl Sched {
     ) -> Sched {
         Sched {
             policy,
+            topology: OnceLock::new(),
             stacks,
             poller,
             spool,
@@ -204,6 +207,16 @@ impl Sched {
     /// All Ps in use.
     pub(crate) fn ps(&self) -> impl Iterator<Item = &'static P> + '_ {
         (0..self.procs()).map(|i| self.p(PId(i)))
+    }
+
+    /// Which CPUs share what. From the first call on, Ps note on which CPU they are used.
+    pub(crate) fn topology(&self) -> &Topology {
+        self.topology.get_or_init(crate::sys::topology::read)
+    }
+
+    /// Whether Ps are to note on which CPU they are used.
+    pub(crate) fn notes_cpus(&self) -> bool {
+        self.topology.get().is_some()
     }
 
     /// Makes the P with this number unless it exists.

@@ -38,6 +38,12 @@ pub(crate) struct P {
     pub(crate) runq: RunQueue<GRef>,
     /// Its timers.
     pub(crate) timers: Timers,
+    /// The P that its holder stole from last; `u32::MAX` = none yet. Written by the owner.
+    pub(crate) last_victim: Cell<u32>,
+    /// How many Gs were spawned on it. Written by the owner.
+    pub(crate) spawned: Cell<u32>,
+    /// The CPU on which its holder last began a time slice, plus 1; 0 = not known. Written by the owner, and only once a policy asked.
+    cpu: AtomicU32,
     /// How often it changed hands: the `seq` of its events.
     seq: Cell<u64>,
     /// Dead Gs with their stacks, ready for reuse.
@@ -62,6 +68,9 @@ impl P {
             syscall_tick: AtomicU32::new(0),
             runq: RunQueue::new(ring),
             timers: Timers::new(),
+            last_victim: Cell::new(u32::MAX),
+            spawned: Cell::new(0),
+            cpu: AtomicU32::new(0),
             seq: Cell::new(0),
             free: RefCell::new(Vec::new()),
             ids: Cell::new((0, 0)),
@@ -128,6 +137,19 @@ impl P {
         let tick = self.sched_tick.load(Ordering::Relaxed);
         self.sched_tick
             .store(tick.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Notes the CPU on which the calling M runs. The owner calls it.
+    pub(crate) fn note_cpu(&self) {
+        let cpu = crate::sys::affinity::current_cpu().map_or(0, |cpu| cpu + 1);
+        // Relaxed: a hint for thieves.
+        self.cpu.store(cpu, Ordering::Relaxed);
+    }
+
+    /// The CPU on which its holder was last seen.
+    pub(crate) fn cpu(&self) -> Option<u32> {
+        // Relaxed: as `note_cpu`.
+        self.cpu.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Marks that a system call ended or lost its P. The owner calls it.

@@ -77,6 +77,9 @@ fn begin(m: &'static M, pick: Pick) {
     m.preempt.store(false, Ordering::Relaxed);
     if !pick.inherits {
         p.tick();
+        if m.sched.notes_cpus() {
+            p.note_cpu();
+        }
     }
     let tracer = m.tracer();
     tracer.count(Tally::Starts);
@@ -167,7 +170,7 @@ fn yielded(m: &'static M, g: GRef, ticks: u64, to: Queue) {
             gq: put.gq,
         },
     );
-    wake::wake_p_with(m.sched, tracer);
+    wake::wake_for_work(m.sched, tracer, true);
 }
 
 /// Go: `gopreempt_m`. A G preempted for a stop of the world goes to `runnext`, so that it is the first to go on.
@@ -196,7 +199,7 @@ fn preempted(m: &'static M, g: GRef, ticks: u64) {
         },
     );
     if put.placed == Placed::Global {
-        wake::wake_p_with(m.sched, tracer);
+        wake::wake_for_work(m.sched, tracer, true);
     }
 }
 

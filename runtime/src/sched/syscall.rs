@@ -204,6 +204,6 @@ pub(crate) fn exit_without_p(m: &'static M, g: GRef, ticks: u64) {
         }
         // A P may have become idle since: its M looked at the global queue before that, under the lock, or somebody spins. The
         // caller's loop parks this M.
-        None => wake::wake_p_with(m.sched, tracer),
+        None => wake::wake_for_work(m.sched, tracer, false),
     }
 }

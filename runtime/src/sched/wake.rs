@@ -6,8 +6,9 @@
 //! Whichever barrier comes first in the single order of SeqCst fences, either the submitter sees no spinner and starts
 //! one, or the spinner sees the G. [`super::idle`] holds the counters and their model.
 
+use gmp_policy::view::{Place, PlaceView, WakeView};
 use gmp_trace::event::{Event, GState, HandoffTo, PState, PStopReason, Placed, Via, WakeReason};
-use gmp_trace::ids::{GId, MId};
+use gmp_trace::ids::{GId, MId, PId};
 use gmp_trace::tally::Tally;
 
 use crate::sched::g::GRef;
@@ -63,6 +64,42 @@ pub(crate) fn runq_put(m: &'static M, p: &'static P, g: GRef, next: bool, ticks:
         placed,
         kicked: GId::NONE,
         gq,
+    }
+}
+
+/// Puts a new G where the policy says. Go: the `runqput` in `newproc`.
+pub(crate) fn place(m: &'static M, p: &'static P, g: GRef, id: GId, ticks: u64) -> Put {
+    let sched = m.sched;
+    let spawned = p.spawned.get();
+    p.spawned.set(spawned.wrapping_add(1));
+    let place = sched.policy.places(&PlaceView {
+        p: p.id.0,
+        procs: sched.procs(),
+        spawned,
+        queue_len: p.runq.len(),
+        idle_ps: sched.idle.idle_ps(),
+    });
+    match place {
+        Place::For(other) if other != p.id.0 && other < sched.procs() => {
+            let tracer = m.tracer();
+            tracer.count(Tally::Assigns);
+            // Before the G is published: whoever takes it records that later.
+            tracer.emit(
+                ticks,
+                Event::Assign {
+                    p: PId(other),
+                    g: id,
+                },
+            );
+            let mut locked = sched.lock();
+            Put {
+                placed: Placed::Global,
+                kicked: GId::NONE,
+                gq: locked.global.push_for(PId(other), g, &sched.global_len),
+            }
+        }
+        Place::Global => global_put(sched, g),
+        Place::Local | Place::For(_) => runq_put(m, p, g, true, ticks),
     }
 }
 
@@ -123,7 +160,7 @@ pub(crate) fn ready(m: &'static M, g: GRef, via: Via) {
     let ticks = m.tracer().now();
     let put = runq_put(m, p, g, true, ticks);
     note_ready(m.tracer(), ticks, id, seq, via, put);
-    wake_p(m.sched);
+    wake_for_work(m.sched, m.tracer(), true);
 }
 
 /// Makes a waiting G runnable from any thread: an M with or without a P, or a thread that is no M.
@@ -148,7 +185,7 @@ pub(crate) fn ready_global(tracer: &mut Tracer, g: GRef, via: Via) {
     let ticks = tracer.now();
     let put = global_put(sched, g);
     note_ready(tracer, ticks, id, seq, via, put);
-    wake_p_with(sched, tracer);
+    wake_for_work(sched, tracer, false);
 }
 
 /// Makes a waiting G runnable for the calling M to run at once.
@@ -176,14 +213,25 @@ fn note_ready(tracer: &mut Tracer, ticks: u64, g: GId, seq: u64, via: Via, put: 
 
 /// Readies what the network poller reported. Go: `injectglist`.
 ///
-/// With a P: one G for each idle P goes to the global queue and that many Ms are started; the rest go to the local
-/// ring. Without one: all go to the global queue.
+/// With a P: one G for each idle P goes to the global queue and that many Ms are started, unless the policy wakes nobody; the rest go to
+/// the local ring. Without one: all go to the global queue.
 pub(crate) fn inject(m: &'static M, gs: &[GRef]) {
     if gs.is_empty() {
         return;
     }
-    let idle = m.sched.idle.idle_ps() as usize;
-    let to_global = if m.p.get().is_some() {
+    let holds_p = m.p.get().is_some();
+    let view = WakeView {
+        holds_p,
+        // An M is started for each, whoever spins.
+        spinning: 0,
+        idle_ps: m.sched.idle.idle_ps(),
+    };
+    let idle = if m.sched.policy.wakes(&view) {
+        view.idle_ps as usize
+    } else {
+        0
+    };
+    let to_global = if holds_p {
         idle.min(gs.len())
     } else {
         gs.len()
@@ -202,7 +250,7 @@ pub(crate) fn inject(m: &'static M, gs: &[GRef]) {
         let Some(p) = take_idle_p(m.sched) else { break };
         start_m(m.sched, m.tracer(), p, false, WakeReason::Work);
     }
-    wake_p_with(m.sched, m.tracer());
+    wake_for_work(m.sched, m.tracer(), holds_p);
 }
 
 /// Takes an idle P off its list, if there is one. The caller owns it.
@@ -227,7 +275,21 @@ pub(crate) fn put_idle_p(sched: &Sched, locked: &mut Locked, p: &'static P) {
     sched.idle.idle_p_added();
 }
 
-/// Starts a spinning M if nobody spins and a P is idle. Go: `wakep`.
+/// Starts a spinning M, if the policy says so, after Gs became runnable. `holds_p`: whether the caller holds a P. Go: `wakep`.
+pub(crate) fn wake_for_work(sched: &'static Sched, tracer: &mut Tracer, holds_p: bool) {
+    let wakes = |spinning, idle_ps| {
+        sched.policy.wakes(&WakeView {
+            holds_p,
+            spinning,
+            idle_ps,
+        })
+    };
+    if sched.idle.begin_wake_if(wakes) {
+        start_spinner(sched, tracer);
+    }
+}
+
+/// Starts a spinning M if nobody spins and a P is idle: for what is no runnable G, and so not for the policy to decide. Go: `wakep`.
 pub(crate) fn wake_p(sched: &'static Sched) {
     if !sched.idle.begin_wake() {
         return;
@@ -395,6 +457,9 @@ pub(crate) fn acquire_p(m: &'static M, p: &'static P) {
     );
     p.set_state(PState::Running);
     m.p.set(Some(p));
+    if m.sched.notes_cpus() {
+        p.note_cpu();
+    }
     let tracer = m.tracer();
     tracer.count(Tally::PStarts);
     tracer.emit(tracer.now(), Event::PStart { p: p.id, seq });

@@ -14,3 +14,10 @@ pub(crate) fn cpus() -> u32 {
     };
     u32::try_from(in_mask).unwrap_or(1).max(1)
 }
+
+/// The CPU on which the calling thread runs at this moment.
+pub(crate) fn current_cpu() -> Option<u32> {
+    // SAFETY: no arguments, no memory; it answers from the thread's own data.
+    let cpu = unsafe { libc::sched_getcpu() };
+    u32::try_from(cpu).ok()
+}

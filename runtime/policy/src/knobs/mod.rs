@@ -8,16 +8,21 @@
 
 crate::registry::knobs! {
     local_queue: u32,
+    local_order: &'static Choice<local_order::LocalOrder>,
     runnext: bool,
     runnext_inherits: bool,
     overflow: u32,
     global_tick: u32,
     steal: steal::Steal,
+    victims: &'static Choice<victims::Victims>,
     steal_rounds: u32,
     spin: u32,
+    spin_for: Duration,
+    wake: &'static Choice<wake::Wake>,
     time_slice: Duration,
     sysmon: Duration,
     sysmon_max: Duration,
+    place: &'static Choice<place::PlaceNew>,
     yield_to: &'static Choice<yield_to::YieldTo>,
     syscall: Duration,
 }

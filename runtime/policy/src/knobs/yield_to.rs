@@ -1,7 +1,7 @@
 //! Where a G goes that yields. Go: `goschedImpl` (global), `goyield_m` (local).
 
 use crate::choice::{Choice, Decision, named};
-use crate::knobs::Policy;
+use crate::knobs::{Policy, local_order};
 use crate::registry::Setting;
 use crate::value::Takes;
 use crate::view::{Queue, YieldView};
@@ -36,8 +36,11 @@ pub const LOCAL: Choice<YieldTo> = Choice {
 };
 
 impl Policy {
-    /// Where a G goes that yields.
+    /// Where a G goes that yields. See [`local_order`] for why only a `fifo` ring can take it.
     pub fn yields_to(&self, view: &YieldView) -> Queue {
+        if *self.local_order != local_order::FIFO {
+            return Queue::Global;
+        }
         (self.yield_to.decide)(view)
     }
 }
@@ -56,5 +59,7 @@ mod tests {
         let local: Policy = "yield_to=local".parse().expect("a policy");
         assert_eq!(Policy::default().yields_to(&view), Queue::Global);
         assert_eq!(local.yields_to(&view), Queue::Local);
+        let lifo: Policy = "yield_to=local,local_order=lifo".parse().expect("a policy");
+        assert_eq!(lifo.yields_to(&view), Queue::Global);
     }
 }
