@@ -210,7 +210,8 @@ impl<T: Item> RunQueue<T> {
         }
     }
 
-    /// Takes the youngest item; with it, how many were ever taken from the ring before.
+    /// Takes the youngest item; with it, how many were ever taken from the ring before. The owner has just found `runnext` empty, else
+    /// [`RunQueue::is_empty`] could be wrong.
     ///
     /// # Safety
     /// The caller is the owner.
@@ -338,14 +339,14 @@ impl<T: Item> RunQueue<T> {
     ///
     /// *Kicked in between*: the reader finds the ring empty; the owner kicks the G in `runnext` to the ring; the reader finds
     /// `runnext` taken by the new G's thief, that is empty. So `tail` is read again, and if it moved all is.
-    /// *Kicked and taken in between*: as before, but the owner also takes the kicked G as the youngest, so `tail` is what it was. Then
-    /// `head` is not, whose second number counts that; so it is read again, too.
+    /// *Kicked and taken in between*: as before, but the owner also takes the kicked G as the youngest, so `tail` is what it was. Then there was
+    /// a moment at which both were empty: the owner takes from the ring only when it found `runnext` empty ([`RunQueue::pop_back`]).
     pub(crate) fn is_empty(&self) -> bool {
         loop {
             let head = self.head(Ordering::Acquire);
             let tail = self.tail.load(Ordering::Acquire);
             let next = self.runnext.load(Ordering::Acquire);
-            if tail == self.tail.load(Ordering::Acquire) && head == self.head(Ordering::Acquire) {
+            if tail == self.tail.load(Ordering::Acquire) {
                 return head.at == tail && next == 0;
             }
         }

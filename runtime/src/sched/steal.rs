@@ -186,3 +186,82 @@ pub(crate) fn found_while_spinning(m: &'static M) {
     find::stop_counting(m, true);
     wake::wake_for_work(m.sched, m.tracer(), true);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use gmp_policy::Cpu;
+
+    use super::*;
+    use crate::sched::m;
+    use crate::sys::affinity;
+
+    /// A P's number, or none yet.
+    struct Where(AtomicU32);
+
+    impl Where {
+        /// This P is where the calling G runs, and goes on running until the other G has ended.
+        fn hold(&self, cpu: u32, until: &AtomicU32) {
+            affinity::pin_for_tests(cpu);
+            let p = m::current().expect("an M").held_p();
+            p.note_cpu();
+            self.0.store(p.id.0, Ordering::Release);
+            while until.load(Ordering::Acquire) == 0 {
+                std::hint::spin_loop();
+            }
+        }
+
+        fn wait(&self) -> u32 {
+            loop {
+                match self.0.load(Ordering::Acquire) {
+                    u32::MAX => std::hint::spin_loop(),
+                    p => return p,
+                }
+            }
+        }
+    }
+
+    /// Two Ps are in use, one on the thief's CPU and one on another, by a topology that says that these are far apart.
+    #[test]
+    fn nearest_visits_the_p_on_the_same_cpu_first() {
+        let policy = "victims=nearest,time_slice=10s".parse().expect("a policy");
+        // SAFETY: the Gs hold nothing bound to a thread over a call into the runtime, and do not call it while they hold their Ps.
+        let runtime = unsafe { crate::Builder::new() }.procs(3).policy(policy);
+        let (near, far) = affinity::two_for_tests();
+        runtime.run(move || {
+            let done = Arc::new(AtomicU32::new(0));
+            let hold = |cpu: u32| {
+                let (place, done) = (Arc::new(Where(AtomicU32::new(u32::MAX))), Arc::clone(&done));
+                let there = Arc::clone(&place);
+                crate::go(move || there.hold(cpu, &done));
+                place.wait()
+            };
+            let (far_p, near_p) = (hold(far), hold(near));
+            affinity::pin_for_tests(near);
+            let m = m::current().expect("an M");
+            let group = |cpu: u32| Cpu {
+                core: cpu,
+                cache: cpu,
+                node: cpu,
+            };
+            let cpus = (0..=near.max(far)).map(|cpu| Some(group(cpu))).collect();
+            assert!(m.sched.topology.set(Topology { cpus }).is_ok());
+            let p = m.held_p();
+            p.note_cpu();
+            let mut order = Vec::new();
+            let mut first = [0; 2];
+            for _ in 0..100 {
+                order_victims(m, p, 0, &mut order);
+                order.retain(|victim| *victim != p.id.0);
+                assert_eq!(order.len(), 2);
+                first[usize::from(order[0] == near_p)] += 1;
+                assert!(near == far || order == [near_p, far_p], "{order:?}");
+            }
+            // With one CPU to run on they are equally near, and either comes first.
+            assert!(near != far || first.iter().all(|n| *n > 0), "{first:?}");
+            done.store(1, Ordering::Release);
+        });
+    }
+}

@@ -21,3 +21,32 @@ pub(crate) fn current_cpu() -> Option<u32> {
     let cpu = unsafe { libc::sched_getcpu() };
     u32::try_from(cpu).ok()
 }
+
+/// Lets the calling thread run on this CPU only.
+#[cfg(test)]
+pub(crate) fn pin_for_tests(cpu: u32) {
+    // SAFETY: an all-zero cpu_set_t is a valid empty set; the kernel reads at most its size, and `cpu` is one that it named.
+    let done = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu as usize, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Two CPUs that the calling thread may run on; twice the same one if there is no other.
+#[cfg(test)]
+pub(crate) fn two_for_tests() -> (u32, u32) {
+    // SAFETY: as in `cpus`.
+    let allowed: Vec<u32> = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(
+            libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set),
+            0
+        );
+        let all = 0..libc::CPU_SETSIZE as u32;
+        all.filter(|cpu| libc::CPU_ISSET(*cpu as usize, &set))
+            .collect()
+    };
+    (allowed[0], allowed[allowed.len() - 1])
+}

@@ -307,6 +307,31 @@ mod models {
         });
     }
 
+    /// Go's TestSchedLocalQueueEmpty: a put and a get on a queue in use, with either of the two Gs in `runnext` or neither.
+    #[test]
+    fn loom_a_put_and_a_get_never_report_a_queue_in_use_empty() {
+        for (first, second) in [(false, false), (false, true), (true, false), (true, true)] {
+            loom::model(move || {
+                let q = Arc::new(RunQueue::new(4));
+                let put = |job: Job, next: bool| {
+                    // SAFETY: this thread owns `q`.
+                    unsafe {
+                        let to_ring = if next { q.set_runnext(job) } else { Some(job) };
+                        assert!(to_ring.is_none_or(|job| q.push_back(job).is_ok()));
+                    }
+                };
+                put(Job(1), first);
+                let theirs = Arc::clone(&q);
+                let reader = thread::spawn(move || theirs.is_empty());
+                put(Job(2), second);
+                // SAFETY: as above.
+                let got = unsafe { q.pop_runnext().or_else(|| q.pop_front().map(|(j, _)| j)) };
+                assert!(got.is_some());
+                assert!(!reader.join().expect("no panic"), "{first} {second}");
+            });
+        }
+    }
+
     /// What a thief takes of `q` with `amount`.
     fn steals(q: &RunQueue<Job>, amount: impl Fn(u32) -> u32) -> Vec<Job> {
         let mine = RunQueue::new(4);
@@ -372,9 +397,9 @@ mod models {
         });
     }
 
-    /// The owner kicks a G to the ring, runs the new one, and takes the kicked one as the youngest: `tail` is what it was.
+    /// A G is kicked to the ring, and others come and go at both places above it: the kicked one is there all the time.
     #[test]
-    fn loom_a_queue_in_use_is_never_reported_empty_while_the_kicked_is_taken_as_the_youngest() {
+    fn loom_a_queue_in_use_is_never_reported_empty_while_the_youngest_is_taken() {
         loom::model(|| {
             let q = Arc::new(RunQueue::new(4));
             // SAFETY: this thread owns `q`.
@@ -386,9 +411,10 @@ mod models {
                 let kicked = q.set_runnext(Job(2)).expect("nobody steals here");
                 assert!(q.push_back(kicked).is_ok());
                 q.pop_runnext();
-                // Before it takes the kicked one it has put another: the queue is in use all the time.
                 assert!(q.set_runnext(Job(3)).is_none());
-                q.pop_back();
+                q.pop_runnext();
+                assert!(q.push_back(Job(4)).is_ok());
+                assert_eq!(q.pop_back(), Some((Job(4), 0)));
             }
             assert!(!reader.join().expect("no panic"));
         });

@@ -42,6 +42,19 @@ mod tests {
     use crate::knobs::victims::tests::Seen;
 
     #[test]
+    fn successive_numbers_give_different_orders() {
+        for procs in 3..=64 {
+            let seen = Seen::new(&vec![0; procs]);
+            let visits = |random| {
+                let mut visits = Vec::new();
+                order(&seen.view(0, random), &mut visits);
+                visits
+            };
+            assert!((0..1_000).all(|random| visits(random) != visits(random + 1)));
+        }
+    }
+
+    #[test]
     fn from_three_ps_on_there_are_several_orders() {
         for procs in 3..=64 {
             let seen = Seen::new(&vec![0; procs]);
