@@ -137,3 +137,23 @@ pub struct TakeView {
     /// Time slices that the P began.
     pub tick: u32,
 }
+
+/// What is known when a G starts a timer.
+#[derive(Clone, Copy, Debug)]
+pub struct TimerView {
+    /// The P that runs the G.
+    pub current: u32,
+    /// Ps in use: heaps are numbered below it.
+    pub procs: u32,
+    /// How many timers were started on that P before this one.
+    pub nth: u64,
+}
+
+/// What is known when an M with a P readies what it polled from the network.
+#[derive(Clone, Copy, Debug)]
+pub struct InjectView {
+    /// How many Gs, without the one that it runs at once.
+    pub gs: u32,
+    /// Ps that are idle, and that the policy would wake.
+    pub idle_ps: u32,
+}

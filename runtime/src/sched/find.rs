@@ -14,8 +14,9 @@ use crate::sched::global_queue::Lane;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::park::Unparker;
-use crate::sched::{run, steal, stw, timers, wake};
+use crate::sched::{Sched, run, steal, stw, timers, wake};
 use crate::time::now_ns;
+use crate::tracer::Tracer;
 
 /// A G that was found, and how.
 #[derive(Clone, Copy)]
@@ -123,7 +124,7 @@ fn search(m: &'static M) -> Found {
         }
     }
     // 13. Release the P, unless there is a reason not to.
-    {
+    let released = {
         let mut locked = sched.lock();
         if sched.is_stopping() {
             return Found::Again;
@@ -142,7 +143,11 @@ fn search(m: &'static M) -> Found {
         }
         let p = wake::release_p(m, PStopReason::Idle);
         wake::put_idle_p(sched, &mut locked, p);
-    }
+        p
+    };
+    // *The timer that nobody waits for*: another thread adds a timer to the heap of this P after the look at it above, finds no P idle that it
+    // could start, and goes away; then this M releases the P. So it looks again, after the P is on the list of idle ones.
+    poll_until = timers::earlier(poll_until, released.timers.next_when());
     // 14. A spinner first stops being one and only then looks at everything again: see `wake`.
     let was_spinning = m.spinning.get();
     if was_spinning {
@@ -181,7 +186,7 @@ fn check_timers(m: &'static M, p: &'static P) -> u64 {
             next = p.timers.next_when();
         }
     }
-    if next == u64::MAX { 0 } else { next }
+    timers::earlier(0, next)
 }
 
 /// The P's own `runnext`, else the oldest of its ring, or the youngest under a policy that says so.
@@ -275,7 +280,7 @@ fn poll_network(m: &'static M) -> Option<Pick> {
     if sched.polling.swap(true, Ordering::Acquire) {
         return None;
     }
-    let gs = poll(m, Wait::Now);
+    let gs = poll(sched, m.tracer(), Wait::Now);
     sched.polling.store(false, Ordering::Release);
     let (first, rest) = gs.split_first()?;
     wake::ready_direct(m, *first, Via::Netpoll);
@@ -284,14 +289,14 @@ fn poll_network(m: &'static M) -> Option<Pick> {
 }
 
 /// Asks the poller; threads that wait are woken here, Gs are returned, still waiting.
-pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
+pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> {
     let blocking = wait != Wait::Now;
     let mut tokens = Vec::new();
-    if let Err(e) = m.sched.poller.poll(wait, &mut tokens) {
+    if let Err(e) = sched.poller.poll(wait, &mut tokens) {
         crate::fatal::fatal(format_args!("the network poller failed: {e}"));
     }
-    // The M said that it is quiet before it blocked.
-    m.tracer().awake();
+    // Who blocks said that it is quiet before.
+    tracer.awake();
     let mut gs = Vec::with_capacity(tokens.len());
     for token in tokens {
         // SAFETY: the poller gives back what a waiter gave it, once for each wait.
@@ -302,7 +307,6 @@ pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
         }
     }
     if blocking || !gs.is_empty() {
-        let tracer = m.tracer();
         tracer.count(Tally::Netpolls);
         tracer.count_n(Tally::NetpollReadies, gs.len() as u64);
         tracer.emit(
@@ -378,10 +382,7 @@ fn recheck(m: &'static M, poll_until: &mut u64) -> Option<Found> {
     }
     // d. The timers of all Ps: only their times, for lack of a P.
     for p in sched.ps() {
-        let next = p.timers.next_when();
-        if next != u64::MAX && (*poll_until == 0 || next < *poll_until) {
-            *poll_until = next;
-        }
+        *poll_until = timers::earlier(*poll_until, p.timers.next_when());
     }
     None
 }
@@ -421,7 +422,8 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     }
     sched.poll_until.store(until, Ordering::SeqCst);
     let gs = poll(
-        m,
+        sched,
+        m.tracer(),
         if sched.is_shutdown() {
             Wait::Now
         } else if until == 0 {

@@ -187,13 +187,13 @@ impl Sched {
 
     /// The number of Ps in use.
     pub(crate) fn procs(&self) -> u32 {
-        // Relaxed: written while the world is stopped, which synchronises with every M that goes on afterwards.
-        self.procs.load(Ordering::Relaxed)
+        // Acquire pairs with the release in `set_procs`, for the threads that do not stop with the world: the Ps are made.
+        self.procs.load(Ordering::Acquire)
     }
 
     /// Changes the number of Ps in use; the world is stopped, and `0..n` were made.
     pub(crate) fn set_procs(&self, n: u32) {
-        self.procs.store(n, Ordering::Relaxed);
+        self.procs.store(n, Ordering::Release);
     }
 
     /// A P that was made, in use or not.

@@ -44,6 +44,8 @@ pub(crate) struct P {
     pub(crate) spawned: Cell<u32>,
     /// The CPU on which its holder last began a time slice, plus 1; 0 = not known. Written by the owner, and only once a policy asked.
     cpu: AtomicU32,
+    /// Timers started by who held it, in whichever heap they are.
+    timers_started: Cell<u64>,
     /// How often it changed hands: the `seq` of its events.
     seq: Cell<u64>,
     /// Dead Gs with their stacks, ready for reuse.
@@ -71,6 +73,7 @@ impl P {
             last_victim: Cell::new(u32::MAX),
             spawned: Cell::new(0),
             cpu: AtomicU32::new(0),
+            timers_started: Cell::new(0),
             seq: Cell::new(0),
             free: RefCell::new(Vec::new()),
             ids: Cell::new((0, 0)),
@@ -129,6 +132,11 @@ impl P {
         }
         self.ids.set((next + 1, end));
         next
+    }
+
+    /// Counts a timer that is started on it; how many there were before. The owner calls it.
+    pub(crate) fn count_timer(&self) -> u64 {
+        self.timers_started.replace(self.timers_started.get() + 1)
     }
 
     /// Begins a new time slice. The owner calls it.

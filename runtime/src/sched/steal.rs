@@ -3,7 +3,7 @@
 //! A thief makes up to four passes over all Ps, each in an order that the policy makes and that names every P once.
 //! It takes half of the first ring that is not empty, or what else the policy says. In the last pass it also runs the timers of its victims and takes their
 //! `runnext`, which it would rather leave to them: a P that runs a G is about to run its `runnext` itself, so the thief
-//! first waits 3 us.
+//! first waits a moment (the policy `runnext_delay`).
 
 use gmp_policy::Topology;
 use gmp_policy::view::{Ps, StealView};
@@ -11,7 +11,6 @@ use gmp_trace::event::{Event, PState, Rule, Source, StealFrom};
 use gmp_trace::ids::{GId, PId};
 use gmp_trace::tally::Tally;
 
-use crate::limits::RUNNEXT_DELAY;
 use crate::sched::find::{self, Pick};
 use crate::sched::m::M;
 use crate::sched::p::P;
@@ -102,10 +101,7 @@ pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) ->
                             return Outcome::Got(pick);
                         }
                     }
-                    let next = victim.timers.next_when();
-                    if next != u64::MAX && (*poll_until == 0 || next < *poll_until) {
-                        *poll_until = next;
-                    }
+                    *poll_until = timers::earlier(*poll_until, victim.timers.next_when());
                 }
             }
             if victim.state() == PState::Idle {
@@ -158,9 +154,10 @@ fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool
     if !last_pass || !victim.runq.has_runnext() {
         return None;
     }
-    if victim.state() == PState::Running {
+    let delay = m.sched.policy.runnext_delay;
+    if victim.state() == PState::Running && !delay.is_zero() {
         // The victim is about to run it: give it the time to. A G in a system call will not.
-        std::thread::sleep(RUNNEXT_DELAY);
+        std::thread::sleep(delay);
     }
     let g = victim.runq.steal_runnext()?;
     let tracer = m.tracer();

@@ -1,6 +1,6 @@
 //! Timers: a heap for each P, run by the scheduling loop, as in Go.
 //!
-//! A timer lives in the heap of the P that started it. Who runs it when it is due: that P at the top of `find_runnable`, or a
+//! A timer lives in the heap of the P that started it (the policy `timers` changes that). Who runs it when it is due: that P at the top of `find_runnable`, or a
 //! spinning thief in its last pass over that P (the timer is run there, not moved). What it does, its [`TimerAction`], runs on
 //! the scheduler's stack with no lock held and must not block.
 //!
@@ -12,6 +12,7 @@
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gmp_policy::view::TimerView;
 use gmp_trace::event::{Event, Via};
 use gmp_trace::ids::PId;
 use gmp_trace::tally::Tally;
@@ -200,14 +201,36 @@ fn arm(timer: &Arc<Timer>, when: u64) {
     );
 }
 
-/// The runtime and the P whose heap takes a timer that is started here.
+/// The runtime and the P whose heap takes a timer that is started here. What does not hold a P uses P 0, the one that is always there.
 fn here() -> (&'static Sched, &'static P) {
     match m::current() {
-        Some(m) => (m.sched, m.p.get().unwrap_or_else(|| m.sched.p(PId(0)))),
+        Some(m) => (
+            m.sched,
+            m.p.get()
+                .map_or_else(|| m.sched.p(PId(0)), |p| heap_for(m.sched, p)),
+        ),
         None => {
             let sched = crate::sched::timer_home();
             (sched, sched.p(PId(0)))
         }
+    }
+}
+
+/// The P whose heap takes a timer that is started on a P, which the caller holds: so the number of Ps does not change meanwhile.
+fn heap_for(sched: &'static Sched, current: &P) -> &'static P {
+    sched.p(PId(sched.policy.timer_heap(&TimerView {
+        current: current.id.0,
+        procs: sched.procs(),
+        nth: current.count_timer(),
+    })))
+}
+
+/// The earlier of a time to wait until (0 = none) and that of a heap (`u64::MAX` = none), in the first form.
+pub(crate) fn earlier(until: u64, when: u64) -> u64 {
+    match (until, when) {
+        (_, u64::MAX) => until,
+        (0, _) => when,
+        _ => until.min(when),
     }
 }
 

@@ -6,7 +6,7 @@
 //! Whichever barrier comes first in the single order of SeqCst fences, either the submitter sees no spinner and starts
 //! one, or the spinner sees the G. [`super::idle`] holds the counters and their model.
 
-use gmp_policy::view::{Place, PlaceView, WakeView};
+use gmp_policy::view::{InjectView, Place, PlaceView, WakeView};
 use gmp_trace::event::{Event, GState, HandoffTo, PState, PStopReason, Placed, Via, WakeReason};
 use gmp_trace::ids::{GId, MId, PId};
 use gmp_trace::tally::Tally;
@@ -211,46 +211,81 @@ fn note_ready(tracer: &mut Tracer, ticks: u64, g: GId, seq: u64, via: Via, put: 
     );
 }
 
-/// Readies what the network poller reported. Go: `injectglist`.
+/// Readies what an M polled from the network. Go: `injectglist`.
 ///
 /// With a P: one G for each idle P goes to the global queue and that many Ms are started, unless the policy wakes nobody; the rest go to
-/// the local ring. Without one: all go to the global queue.
+/// the local ring (the policy `netpoll_to` changes that). Without one: all go to the global queue.
 pub(crate) fn inject(m: &'static M, gs: &[GRef]) {
+    let Some(p) = m.p.get() else {
+        return inject_without_p(m.sched, m.tracer(), gs);
+    };
     if gs.is_empty() {
         return;
     }
-    let holds_p = m.p.get().is_some();
+    let idle = ps_to_start(m.sched, true);
+    let to_global = m.sched.policy.inject_global(&InjectView {
+        gs: gs.len() as u32,
+        idle_ps: idle,
+    });
+    let (global, local) = gs.split_at(to_global as usize);
+    for g in global {
+        ready_polled(m.sched, m.tracer(), *g);
+    }
+    for g in local {
+        let (id, seq) = (g.id(), g.next_seq());
+        g.transition(GState::Waiting, GState::Runnable);
+        let ticks = m.tracer().now();
+        let put = runq_put(m, p, *g, false, ticks);
+        note_ready(m.tracer(), ticks, id, seq, Via::Netpoll, put);
+    }
+    start_idle_ps(m.sched, m.tracer(), to_global.min(idle));
+    wake_for_work(m.sched, m.tracer(), true);
+}
+
+/// Readies what a thread without a P polled from the network: all go to the global queue, and for each an idle P is started.
+pub(crate) fn inject_without_p(sched: &'static Sched, tracer: &mut Tracer, gs: &[GRef]) {
+    if gs.is_empty() {
+        return;
+    }
+    for g in gs {
+        ready_polled(sched, tracer, *g);
+    }
+    let idle = ps_to_start(sched, false);
+    start_idle_ps(sched, tracer, idle.min(gs.len() as u32));
+    wake_for_work(sched, tracer, false);
+}
+
+/// How many idle Ps are started for Gs that became ready together, if there are as many.
+fn ps_to_start(sched: &Sched, holds_p: bool) -> u32 {
     let view = WakeView {
         holds_p,
         // An M is started for each, whoever spins.
         spinning: 0,
-        idle_ps: m.sched.idle.idle_ps(),
+        idle_ps: sched.idle.idle_ps(),
     };
-    let idle = if m.sched.policy.wakes(&view) {
-        view.idle_ps as usize
+    // The policy is asked only where there is one to start.
+    if view.idle_ps > 0 && sched.policy.wakes(&view) {
+        view.idle_ps
     } else {
         0
-    };
-    let to_global = if holds_p {
-        idle.min(gs.len())
-    } else {
-        gs.len()
-    };
-    for (i, g) in gs.iter().enumerate() {
-        let (id, seq) = (g.id(), g.next_seq());
-        g.transition(GState::Waiting, GState::Runnable);
-        let ticks = m.tracer().now();
-        let put = match m.p.get() {
-            Some(p) if i >= to_global => runq_put(m, p, *g, false, ticks),
-            _ => global_put(m.sched, *g),
-        };
-        note_ready(m.tracer(), ticks, id, seq, Via::Netpoll, put);
     }
-    for _ in 0..to_global.min(idle) {
-        let Some(p) = take_idle_p(m.sched) else { break };
-        start_m(m.sched, m.tracer(), p, false, WakeReason::Work);
+}
+
+/// Makes a G that the network poller reported runnable, at the tail of the global queue.
+fn ready_polled(sched: &Sched, tracer: &mut Tracer, g: GRef) {
+    let (id, seq) = (g.id(), g.next_seq());
+    g.transition(GState::Waiting, GState::Runnable);
+    let ticks = tracer.now();
+    let put = global_put(sched, g);
+    note_ready(tracer, ticks, id, seq, Via::Netpoll, put);
+}
+
+/// Starts Ms for idle Ps, at most this many.
+fn start_idle_ps(sched: &'static Sched, tracer: &mut Tracer, most: u32) {
+    for _ in 0..most {
+        let Some(p) = take_idle_p(sched) else { break };
+        start_m(sched, tracer, p, false, WakeReason::Work);
     }
-    wake_for_work(m.sched, m.tracer(), holds_p);
 }
 
 /// Takes an idle P off its list, if there is one. The caller owns it.
@@ -416,8 +451,9 @@ pub(crate) fn handoff_p(sched: &'static Sched, tracer: &mut Tracer, p: &'static 
         if locked.global.len() > 0 || (last && nobody_polls) {
             start = Some(false);
         } else {
-            let when = p.timers.next_when();
             put_idle_p(sched, &mut locked, p);
+            // After it is idle: who adds a timer to its heap, and finds no idle P, is seen here (see `find::search`).
+            let when = p.timers.next_when();
             drop(locked);
             tracer.emit(
                 tracer.now(),

@@ -11,6 +11,7 @@ crate::registry::knobs! {
     local_order: &'static Choice<local_order::LocalOrder>,
     runnext: bool,
     runnext_inherits: bool,
+    runnext_delay: Duration,
     overflow: u32,
     global_tick: u32,
     steal: steal::Steal,
@@ -24,7 +25,11 @@ crate::registry::knobs! {
     sysmon_max: Duration,
     place: &'static Choice<place::PlaceNew>,
     yield_to: &'static Choice<yield_to::YieldTo>,
-    syscall: Duration,
+    syscall: syscall::Syscall,
+    syscall_after: Duration,
+    netpoll_period: Duration,
+    netpoll_to: &'static Choice<netpoll_to::NetpollTo>,
+    timers: &'static Choice<timers::Timers>,
 }
 
 use std::time::Duration;
