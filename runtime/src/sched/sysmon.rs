@@ -4,7 +4,7 @@
 //! the network if nobody has for 10 ms. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use gmp_policy::view::RetakeView;
@@ -97,8 +97,9 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
 
 /// Sleeps until a P is busy again, a timer is due, or the runtime ends.
 fn deep_sleep(sched: &Sched) {
-    // SeqCst: see `wake`.
+    // SeqCst: see `wake`. The fence orders the relaxed look at the number of idle Ps behind the store.
     sched.sysmon_wait.store(1, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
         // The Ms watch the timers themselves; the limit only guards against a thread that was stopped from outside.
         futex::wait(&sched.sysmon_wait, 1, Some(Duration::from_secs(60)));

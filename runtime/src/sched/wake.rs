@@ -14,7 +14,7 @@ use gmp_trace::tally::Tally;
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
-use crate::sched::{Locked, Sched, boot};
+use crate::sched::{Locked, Sched, boot, sysmon};
 use crate::tracer::{Tracer, foreign};
 
 /// Where a G went, as its event says it.
@@ -300,6 +300,8 @@ pub(crate) fn take_idle_p_locked(sched: &Sched, locked: &mut Locked) -> Option<&
     }
     let p = locked.idle_ps.pop()?;
     sched.idle.idle_p_removed();
+    // Whatever made it busy (a call that ended, a timer, the network, another thread): its time slices are to be watched.
+    sysmon::wake(sched);
     Some(p)
 }
 

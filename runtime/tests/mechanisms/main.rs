@@ -2,6 +2,7 @@
 //!
 //! What is to be read from events is recorded by running this binary again as the program (`program`).
 
+mod monitor;
 mod netpoll;
 mod program;
 mod runnext;
