@@ -85,6 +85,8 @@ mod sched {
     mod p_state;
     #[path = "models/park.rs"]
     mod park;
+    #[path = "poll_until.rs"]
+    mod poll_until;
     #[path = "runq.rs"]
     mod runq;
     #[path = "wait_queue.rs"]

@@ -285,6 +285,7 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
         Event::MStart { kind, tid } => match kind {
             MKind::Worker => format!("{} begins as thread {tid}", row.m),
             MKind::Sysmon => format!("{} begins as thread {tid}: sysmon", row.m),
+            MKind::Netpoll => format!("{} begins as thread {tid}: network poller", row.m),
             MKind::Foreign => format!("thread {tid} of the program is known as {}", row.m),
         },
         Event::MPark {} => format!("{} goes to sleep", row.m),

@@ -14,6 +14,7 @@ use crate::sched::global_queue::Lane;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::park::Unparker;
+use crate::sched::poll_until::FOR_EVER;
 use crate::sched::{Sched, run, steal, stw, timers, wake};
 use crate::time::now_ns;
 use crate::tracer::Tracer;
@@ -145,8 +146,8 @@ fn search(m: &'static M) -> Found {
         wake::put_idle_p(sched, &mut locked, p);
         p
     };
-    // *The timer that nobody waits for*: another thread adds a timer to the heap of this P after the look at it above, finds no P idle that it
-    // could start, and goes away; then this M releases the P. So it looks again, after the P is on the list of idle ones.
+    // *The timer that nobody waits for*: another thread adds a timer to the heap of this P after the look at it above, finds no P idle, so that
+    // all timers are looked after, and goes away; then this M releases the P. So it looks again, after the P is on the list of idle ones.
     poll_until = timers::earlier(poll_until, released.timers.next_when());
     // 14. A spinner first stops being one and only then looks at everything again: see `wake`.
     let was_spinning = m.spinning.get();
@@ -396,13 +397,12 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     // SeqCst: pairs with `wake_net_poller`.
     if sched.last_poll.swap(0, Ordering::SeqCst) == 0 {
         // Somebody else polls; make sure that it does so no longer than we would have.
-        let other = sched.poll_until.load(Ordering::SeqCst);
-        if poll_until != 0 && (other == 0 || other > poll_until) {
+        if poll_until != 0 && sched.poll_until.is_later_than(poll_until) {
             sched.poller.wake();
         }
         return Found::Nothing;
     }
-    sched.poll_until.store(poll_until, Ordering::SeqCst);
+    sched.poll_until.announce(poll_until);
     m.switch_ticks.set(0);
     let ticks = m.tracer().now();
     m.tracer().quiet(ticks);
@@ -420,7 +420,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
         due |= next <= now;
         until = if until == 0 { next } else { until.min(next) };
     }
-    sched.poll_until.store(until, Ordering::SeqCst);
+    sched.poll_until.announce(until);
     let gs = poll(
         sched,
         m.tracer(),
@@ -432,7 +432,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
             Wait::Until(until)
         },
     );
-    sched.poll_until.store(0, Ordering::SeqCst);
+    sched.poll_until.announce(FOR_EVER);
     sched.last_poll.store(now_ns().max(1), Ordering::SeqCst);
     match wake::take_idle_p(sched) {
         None => {

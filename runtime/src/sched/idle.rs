@@ -39,6 +39,14 @@ impl Idle {
         self.idle_ps.load(Ordering::Relaxed)
     }
 
+    /// After a timer was published: whether every P is held by somebody, who looks at its timers after it went on the list.
+    pub(crate) fn no_p_is_idle(&self) -> bool {
+        // The adder's full barrier: pairs with the read-modify-write in `idle_p_added`, after which the holder looks.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        self.idle_ps.load(Ordering::Relaxed) == 0
+    }
+
     /// After a G was published: whether the caller is to wake a spinner, as Go decides it: if none spins and a P is idle. It is counted as
     /// spinning already; the caller must start it, or [`Idle::abandon_wake`].
     #[must_use]

@@ -2,8 +2,8 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
-//! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
+//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
+//! (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -20,6 +20,7 @@ use crate::sched::global_queue::{GlobalQueue, LengthHint};
 use crate::sched::idle::Idle;
 use crate::sched::m::M;
 use crate::sched::p::P;
+use crate::sched::poll_until::PollUntil;
 
 pub(crate) mod boot;
 pub(crate) mod claim;
@@ -33,6 +34,8 @@ pub(crate) mod m;
 pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
+pub(crate) mod poll_until;
+pub(crate) mod poller_thread;
 pub(crate) mod preempt;
 pub(crate) mod run;
 pub(crate) mod runq;
@@ -84,10 +87,10 @@ pub(crate) struct Sched {
     pub(crate) stop_wait: AtomicU32,
     /// Whether somebody is stopping the world or has it stopped: one at a time.
     pub(crate) world: AtomicBool,
-    /// When the network was last polled, in ns; 0 while an M is blocked in the poller.
+    /// When the network was last polled, in ns; 0 while an M is blocked in the poller, or always if a thread is there for it.
     pub(crate) last_poll: AtomicU64,
-    /// Until when the blocked poller sleeps, in ns; 0 = for ever.
-    pub(crate) poll_until: AtomicU64,
+    /// Until when the blocked poller sleeps.
+    pub(crate) poll_until: PollUntil,
     /// Whether some M is polling without blocking: one at a time.
     pub(crate) polling: AtomicBool,
     /// Whether the runtime is ending.
@@ -96,6 +99,8 @@ pub(crate) struct Sched {
     pub(crate) sysmon_wait: AtomicU32,
     /// The life of sysmon: see its constants.
     pub(crate) sysmon_life: AtomicU32,
+    /// Whether the poller thread was started and has not ended.
+    pub(crate) poller_thread: AtomicBool,
     /// What to do with the counters of threads that ended or run: all blocks ever made.
     pub(crate) tallies: Mutex<Vec<TallyBlock>>,
     /// The most Ms there may be.
@@ -168,11 +173,12 @@ impl Sched {
             stop_wait: AtomicU32::new(0),
             world: AtomicBool::new(false),
             last_poll: AtomicU64::new(1),
-            poll_until: AtomicU64::new(0),
+            poll_until: PollUntil::new(),
             polling: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             sysmon_wait: AtomicU32::new(0),
             sysmon_life: AtomicU32::new(sysmon::RUNS),
+            poller_thread: AtomicBool::new(false),
             tallies: Mutex::new(Vec::new()),
             max_ms,
             seed,

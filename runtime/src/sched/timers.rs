@@ -5,13 +5,14 @@
 //! the scheduler's stack with no lock held and must not block.
 //!
 //! Starting a timer that is the earliest of its heap must wake somebody who would otherwise sleep too long: the M blocked in the
-//! network poller, or, when nobody polls, an idle P ([`wake_net_poller`]).
+//! network poller (or the poller thread), or, when nobody polls, an idle P ([`wake_net_poller`]; the protocol is in [`super::poll_until`]).
 //!
 //! A stopped timer stays in its heap as a zombie until it is due or zombies are many; stopping only moves its state word.
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gmp_policy::knobs::netpoll::Netpoll;
 use gmp_policy::view::TimerView;
 use gmp_trace::event::{Event, Via};
 use gmp_trace::ids::PId;
@@ -242,10 +243,12 @@ fn insert(sched: &'static Sched, p: &'static P, when: u64, entry: Entry) {
 
 /// Makes sure that somebody is awake at `when`. Go: `wakeNetPoller`.
 pub(crate) fn wake_net_poller(sched: &'static Sched, when: u64) {
-    // SeqCst: pairs with the poller's writes of `poll_until` and `last_poll` before it reads the heaps' times (see `Timers::next_when`).
-    if sched.last_poll.load(Ordering::SeqCst) == 0 {
-        let until = sched.poll_until.load(Ordering::SeqCst);
-        if until == 0 || until > when {
+    // While no P is idle, a poller thread has nothing to wait for: the holder of each P looks after its timers, and looks once more when it
+    // releases the P; then it breaks the wait.
+    let unused = sched.policy.netpoll == Netpoll::Thread && sched.idle.no_p_is_idle();
+    // SeqCst: pairs with the poller's write of `last_poll` before it reads the heaps' times (see `Timers::next_when`).
+    if sched.last_poll.load(Ordering::SeqCst) == 0 && !unused {
+        if sched.poll_until.is_later_than(when) {
             sched.poller.wake();
         }
     } else {

@@ -5,7 +5,7 @@
 //! that name them. Nothing about an event is written anywhere else.
 //!
 //! # Context
-//! An event is emitted by a writer: an M, sysmon, or a foreign thread. What it does not say is taken from its
+//! An event is emitted by a writer: an M, sysmon, the poller thread, or a foreign thread. What it does not say is taken from its
 //! context: the M that emits it, the P that this M holds, the G that this M runs. whoever merges the streams tracks the
 //! context and fills the columns `m`, `p`, `g` and `by` of every row. `g` is the G the event is about (its own field,
 //! else the running one); `by` is the running G when that is another.
@@ -464,6 +464,8 @@ words! {
         Sysmon = 1 "sysmon",
         /// A thread that is not the runtime's, which readied a G.
         Foreign = 2 "foreign",
+        /// The thread that polls the network, where that is a policy.
+        Netpoll = 3 "netpoll",
     }
 
     /// Which part of a victim's queue was stolen from.

@@ -27,6 +27,7 @@ crate::registry::knobs! {
     yield_to: &'static Choice<yield_to::YieldTo>,
     syscall: syscall::Syscall,
     syscall_after: Duration,
+    netpoll: netpoll::Netpoll,
     netpoll_period: Duration,
     netpoll_to: &'static Choice<netpoll_to::NetpollTo>,
     timers: &'static Choice<timers::Timers>,
