@@ -46,6 +46,8 @@ pub(crate) struct M {
     pub(crate) random: Cell<u64>,
     /// Whether the spans of its G are being taken off this thread or put on it, which is nothing that the program did.
     pub(crate) moving_spans: Cell<bool>,
+    /// The CPU to which its thread is bound, or [`super::pin::ANYWHERE`]. Written by the M; read by who chooses a parked M.
+    pub(crate) cpu: AtomicU32,
     /// The G that is locked to it.
     pub(crate) locked_g: Cell<Option<GRef>>,
     /// The P it gets when it is woken. Written by the waker before the wake, read after it.
@@ -84,6 +86,7 @@ impl M {
             switch_ticks: Cell::new(0),
             random: Cell::new(seed | 1),
             moving_spans: Cell::new(false),
+            cpu: AtomicU32::new(super::pin::ANYWHERE),
             locked_g: Cell::new(None),
             next_p: AtomicPtr::new(std::ptr::null_mut()),
             next_spinning: AtomicBool::new(false),

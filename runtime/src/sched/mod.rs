@@ -2,7 +2,7 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
+//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`], [`pin`]
 //! (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ use crate::sched::global_queue::{GlobalQueue, LengthHint};
 use crate::sched::idle::Idle;
 use crate::sched::m::M;
 use crate::sched::p::P;
+use crate::sched::pin::Pins;
 use crate::sched::poll_until::PollUntil;
 
 pub(crate) mod boot;
@@ -34,6 +35,7 @@ pub(crate) mod m;
 pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
+pub(crate) mod pin;
 pub(crate) mod poll_until;
 pub(crate) mod poller_thread;
 pub(crate) mod preempt;
@@ -55,6 +57,8 @@ pub(crate) struct Sched {
     pub(crate) policy: Policy,
     /// Which CPUs share what; read when the policy first asks.
     topology: OnceLock<Topology>,
+    /// Which CPU each P has.
+    pub(crate) pins: Pins,
     /// Where stacks come from.
     pub(crate) stacks: StackPool,
     /// The network poller.
@@ -143,6 +147,7 @@ impl Sched {
         seed: u64,
     ) -> Sched {
         Sched {
+            pins: Pins::new(&policy),
             policy,
             topology: OnceLock::new(),
             stacks,

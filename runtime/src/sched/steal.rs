@@ -201,7 +201,7 @@ mod tests {
     impl Where {
         /// This P is where the calling G runs, and goes on running until the other G has ended.
         fn hold(&self, cpu: u32, until: &AtomicU32) {
-            affinity::pin_for_tests(cpu);
+            affinity::pin(cpu).expect("one of ours");
             let p = m::current().expect("an M").held_p();
             p.note_cpu();
             self.0.store(p.id.0, Ordering::Release);
@@ -236,7 +236,7 @@ mod tests {
                 place.wait()
             };
             let (far_p, near_p) = (hold(far), hold(near));
-            affinity::pin_for_tests(near);
+            affinity::pin(near).expect("one of ours");
             let m = m::current().expect("an M");
             let group = |cpu: u32| Cpu {
                 core: cpu,

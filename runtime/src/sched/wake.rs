@@ -14,7 +14,7 @@ use gmp_trace::tally::Tally;
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
-use crate::sched::{Locked, Sched, boot, sysmon};
+use crate::sched::{Locked, Sched, boot, pin, sysmon};
 use crate::tracer::{Tracer, foreign};
 
 /// Where a G went, as its event says it.
@@ -368,7 +368,7 @@ pub(crate) fn start_m(
     spinning: bool,
     reason: WakeReason,
 ) -> MId {
-    let parked = sched.lock().idle_ms.pop();
+    let parked = sched.pins.take_parked(&mut sched.lock().idle_ms, p.id);
     let ticks = tracer.now();
     tracer.count(Tally::MWakes);
     match parked {
@@ -501,6 +501,8 @@ pub(crate) fn acquire_p(m: &'static M, p: &'static P) {
     let tracer = m.tracer();
     tracer.count(Tally::PStarts);
     tracer.emit(tracer.now(), Event::PStart { p: p.id, seq });
+    // After the event: the time that it takes is the P's.
+    pin::follow(m, p);
 }
 
 /// This M lets its P go; the caller owns it and says where it goes. Go: `releasep`.

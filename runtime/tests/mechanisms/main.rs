@@ -4,6 +4,7 @@
 
 mod monitor;
 mod netpoll;
+mod pinning;
 mod program;
 mod runnext;
 mod syscalls;

@@ -31,6 +31,8 @@ pub fn command(test: &str, policy: &str) -> Command {
 pub struct Recording {
     /// All events in causal order.
     pub events: Vec<Ordered>,
+    /// Its spool.
+    pub spool: ProcessSpool,
     _dir: tempfile::TempDir,
 }
 
@@ -45,7 +47,11 @@ pub fn record(test: &str, policy: &str) -> Recording {
     let spool = open(dir.path());
     let events = ordered(&spool);
     counted(&spool, &events);
-    Recording { events, _dir: dir }
+    Recording {
+        events,
+        spool,
+        _dir: dir,
+    }
 }
 
 /// Shows what the program said if it failed.

@@ -31,6 +31,7 @@ crate::registry::knobs! {
     netpoll_period: Duration,
     netpoll_to: &'static Choice<netpoll_to::NetpollTo>,
     timers: &'static Choice<timers::Timers>,
+    pin: &'static Choice<pin::Pin>,
 }
 
 use std::time::Duration;
