@@ -157,3 +157,14 @@ pub struct InjectView {
     /// Ps that are idle, and that the policy would wake.
     pub idle_ps: u32,
 }
+
+/// What is known when a time slice is over: as [`YieldView`], but the G did not ask for it.
+#[derive(Clone, Copy, Debug)]
+pub struct PreemptView {
+    /// Gs in the P's ring, without the one that is preempted.
+    pub queue_len: u32,
+    /// Gs in the global queue.
+    pub global_len: u32,
+    /// Time slices that the P began.
+    pub tick: u32,
+}

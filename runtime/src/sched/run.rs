@@ -4,8 +4,8 @@
 
 use std::sync::atomic::Ordering;
 
-use gmp_policy::view::{Queue, YieldView};
-use gmp_trace::event::{Event, GState, Placed, PreemptCause, Rule, Source, Via};
+use gmp_policy::view::{PreemptView, Queue, YieldView};
+use gmp_trace::event::{Event, GState, PreemptCause, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
 use crate::context::Resumed;
@@ -152,16 +152,21 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
     }
 }
 
+/// Puts the G that this M just ran at the tail of a queue.
+fn put_back(m: &'static M, g: GRef, to: Queue, ticks: u64) -> wake::Put {
+    match to {
+        Queue::Global => wake::global_put(m.sched, g),
+        Queue::Local => wake::runq_put(m, m.held_p(), g, false, ticks),
+    }
+}
+
 /// Go: `goschedImpl`, `goyield_m`.
 fn yielded(m: &'static M, g: GRef, ticks: u64, to: Queue) {
     let tracer = m.tracer();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
-    let put = match to {
-        Queue::Global => wake::global_put(m.sched, g),
-        Queue::Local => wake::runq_put(m, m.held_p(), g, false, ticks),
-    };
+    let put = put_back(m, g, to, ticks);
     tracer.count(Tally::Yields);
     tracer.emit(
         ticks,
@@ -186,7 +191,12 @@ fn preempted(m: &'static M, g: GRef, ticks: u64) {
             wake::runq_put(m, m.held_p(), g, true, ticks),
         )
     } else {
-        (PreemptCause::Slice, wake::global_put(m.sched, g))
+        let to = m.sched.policy.preempts_to(&PreemptView {
+            queue_len: m.held_p().runq.len(),
+            global_len: m.sched.global_len.get() as u32,
+            tick: m.held_p().ticks(),
+        });
+        (PreemptCause::Slice, put_back(m, g, to, ticks))
     };
     tracer.count(Tally::Preempts);
     tracer.emit(
@@ -198,7 +208,7 @@ fn preempted(m: &'static M, g: GRef, ticks: u64) {
             gq: put.gq,
         },
     );
-    if put.placed == Placed::Global {
+    if cause == PreemptCause::Slice {
         wake::wake_for_work(m.sched, tracer, true);
     }
 }

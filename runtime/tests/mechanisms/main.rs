@@ -6,6 +6,7 @@ mod monitor;
 mod netpoll;
 mod pinning;
 mod program;
+mod queues;
 mod runnext;
 mod syscalls;
 mod timers;

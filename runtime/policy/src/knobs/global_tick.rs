@@ -16,21 +16,19 @@ pub const SETTING: Setting<u32> = Setting {
     examples: &["0", "31"],
 };
 
-/// The most Gs that go from the global queue to a P at once: half of the largest ring.
-const BATCH_MAX: u32 = 128;
-
 impl Policy {
     /// Whether a P looks at the global queue first at this tick (the time slices that it began). Tick 0 counts, as in Go.
     pub fn look_global_first(&self, tick: u32) -> bool {
         self.global_tick != 0 && tick.is_multiple_of(self.global_tick)
     }
 
-    /// How many Gs to take from a global queue of this length: a fair share, at most half of the ring. Go: `globrunqget`.
+    /// How many Gs to take from a global queue of this length: a fair share, at most half of the ring and what [`mod@super::global_batch`]
+    /// says. Go: `globrunqget`.
     pub fn global_batch(&self, len: u32, procs: u32) -> u32 {
         (len / procs.max(1))
             .saturating_add(1)
             .min(len)
-            .min(BATCH_MAX)
+            .min(self.global_batch)
             .min((self.local_queue / 2).max(1))
     }
 }
@@ -59,6 +57,15 @@ mod tests {
         assert_eq!(go.global_batch(7, 4), 2);
         assert_eq!(go.global_batch(10_000, 2), 128);
         assert_eq!(go.global_batch(u32::MAX, 1), 128);
+    }
+
+    #[test]
+    fn a_batch_is_no_larger_than_the_policy_says() {
+        let few: Policy = "global_batch=3".parse().expect("a policy");
+        assert_eq!(
+            [2, 10, 10_000].map(|len| few.global_batch(len, 1)),
+            [2, 3, 3]
+        );
     }
 
     #[test]

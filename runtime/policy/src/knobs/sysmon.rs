@@ -17,13 +17,11 @@ pub const SETTING: Setting<Duration> = Setting {
     examples: &["100us"],
 };
 
-/// Rounds of sysmon in which nothing was to be done before its pauses become longer.
-const PATIENCE: u32 = 50;
-
 impl Policy {
-    /// How long sysmon pauses after this many rounds in which it took no P: doubled each round after the 50th, up to `sysmon_max`.
+    /// How long sysmon pauses after this many rounds in which it took no P: doubled each round after the 50th (`sysmon_patience`), up to
+    /// `sysmon_max`.
     pub fn sysmon_delay_ns(&self, idle_rounds: u32) -> u64 {
-        let doublings = idle_rounds.saturating_sub(PATIENCE).min(32);
+        let doublings = idle_rounds.saturating_sub(self.sysmon_patience).min(32);
         ns(self.sysmon)
             .saturating_mul(1 << doublings)
             .min(ns(self.sysmon_max.max(self.sysmon)))
@@ -33,6 +31,15 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn impatience_doubles_from_the_first_round_on() {
+        let policy: Policy = "sysmon_patience=0".parse().expect("a policy");
+        assert_eq!(
+            [0, 1, 2].map(|n| policy.sysmon_delay_ns(n)),
+            [20_000, 40_000, 80_000]
+        );
+    }
 
     #[test]
     fn sysmon_slows_down_after_fifty_idle_rounds() {
