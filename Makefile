@@ -35,6 +35,7 @@ test:
 
 lint:
 	cargo fmt --all --check
+	rustfmt --check --edition 2024 runtime/policy/src/knobs/*.rs runtime/policy/src/knobs/*/*.rs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	.ci/layering

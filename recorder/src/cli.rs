@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -166,25 +165,6 @@ pub fn generate(what: Generate) -> anyhow::Result<String> {
     Ok(String::from_utf8(out)?)
 }
 
-/// What a policy can vary, one knob a line.
-pub fn policy_help() -> String {
-    let default = gmp_policy::Policy::default();
-    let mut out = String::from(
-        "A policy is a comma list of NAME=VALUE; what it does not name is as in Go.\n\n",
-    );
-    for knob in gmp_policy::KNOBS {
-        let _ = writeln!(
-            out,
-            "  {:<18}{} (default {}; {})",
-            knob.name,
-            knob.doc,
-            (knob.get)(&default),
-            knob.takes
-        );
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,11 +198,5 @@ mod tests {
             let args = [&["gmp-record"], words].concat();
             assert!(Args::try_parse_from(args).is_err(), "{words:?}");
         }
-    }
-
-    #[test]
-    fn every_knob_is_in_the_help() {
-        let help = policy_help();
-        assert!(gmp_policy::KNOBS.iter().all(|k| help.contains(k.name)));
     }
 }

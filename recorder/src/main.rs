@@ -48,7 +48,7 @@ fn run(args: &cli::Args) -> anyhow::Result<u8> {
         return summary::to_stdout(&cli::generate(what)?).map(|()| 0);
     }
     if args.policy.as_deref() == Some("help") {
-        return summary::to_stdout(&cli::policy_help()).map(|()| 0);
+        return summary::to_stdout(&gmp_policy::help()).map(|()| 0);
     }
     if args.recover {
         return recover::recover(args);

@@ -161,6 +161,9 @@ impl Builder {
             self.max_ms,
             self.seed,
         );
+        if let Some(spool) = &sched.spool {
+            sched.pins.state(spool);
+        }
         (Box::leak(Box::new(sched)), procs)
     }
 }

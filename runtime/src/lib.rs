@@ -85,6 +85,8 @@ mod sched {
     mod p_state;
     #[path = "models/park.rs"]
     pub(crate) mod park;
+    #[path = "poll_until.rs"]
+    mod poll_until;
     #[path = "runq.rs"]
     mod runq;
     #[path = "timer_set.rs"]

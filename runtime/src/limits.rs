@@ -17,17 +17,11 @@ pub(crate) const MIN_STACK: usize = 32 << 10;
 /// Dead Gs that a P keeps before it gives half of them away.
 pub(crate) const FREE_GS_PER_P: usize = 64;
 
-/// How long a thief leaves a running victim its `runnext`.
-pub(crate) const RUNNEXT_DELAY: Duration = Duration::from_micros(3);
-
 /// How often the stopper of the world asks again.
 pub(crate) const STW_RETRY: Duration = Duration::from_micros(100);
 
 /// How long the end of a runtime waits for Gs that do not come to a safe point.
 pub(crate) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
-
-/// How long nobody polls the network before sysmon does.
-pub(crate) const NETPOLL_PERIOD_NS: u64 = 10_000_000;
 
 /// How long a waiter for a mutex puts up with others being faster. Go: `starvationThresholdNs`.
 pub(crate) const MUTEX_STARVES_NS: u64 = 1_000_000;

@@ -144,9 +144,9 @@ pub(crate) fn spawn(
             prepare(g, id, body, location);
             let ticks = m.tracer().now();
             let site = m.tracer().site(location);
-            let put = wake::runq_put(m, p, g, true, ticks);
+            let put = wake::place(m, p, g, id, ticks);
             note_spawn(m.tracer(), ticks, id, site, put);
-            wake::wake_p_with(m.sched, m.tracer());
+            wake::wake_for_work(m.sched, m.tracer(), true);
             id
         }
         Some(m) => spawn_global(m.sched, m.tracer(), body, location),
@@ -176,7 +176,7 @@ pub(crate) fn spawn_global(
     let site = tracer.site(location);
     let put = wake::global_put(sched, g);
     note_spawn(tracer, ticks, id, site, put);
-    wake::wake_p_with(sched, tracer);
+    wake::wake_for_work(sched, tracer, false);
     id
 }
 

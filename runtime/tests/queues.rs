@@ -15,7 +15,7 @@ use gmp_trace::ids::GId;
 use gmp_trace::order::{Orderer, Step};
 use gmp_trace::queues::{At, Queues, Watch};
 use gmp_trace::spool::reader::ProcessSpool;
-use gmp_trace::version::ENV_SPOOL;
+use gmp_trace::version::{ENV_POLICY, ENV_SPOOL};
 
 /// Set in the recorded program: the number of Ps.
 const PROCS: &str = "GMP_TEST_PROCS";
@@ -177,6 +177,10 @@ fn operation(event: &Event) -> Option<u64> {
 }
 
 fn check(test: &str, procs: usize) {
+    check_under(test, procs, "default");
+}
+
+fn check_under(test: &str, procs: usize, policy: &str) {
     if let Ok(procs) = std::env::var(PROCS) {
         return program(procs.parse().expect("a number"));
     }
@@ -189,6 +193,7 @@ fn check(test: &str, procs: usize) {
         .env(PROCS, procs.to_string())
         .env(SEEN, &seen)
         .env(ENV_SPOOL, &spools)
+        .env(ENV_POLICY, policy)
         .output()
         .expect("it starts");
     assert!(output.status.success(), "{output:?}");
@@ -222,4 +227,41 @@ fn queues_rebuilt_from_events_are_the_runtimes_own_on_2_ps() {
 #[test]
 fn queues_rebuilt_from_events_are_the_runtimes_own_on_4_ps() {
     check("queues_rebuilt_from_events_are_the_runtimes_own_on_4_ps", 4);
+}
+
+#[test]
+fn queues_rebuilt_from_events_are_the_runtimes_own_when_the_youngest_runs_first() {
+    let test = "queues_rebuilt_from_events_are_the_runtimes_own_when_the_youngest_runs_first";
+    check_under(test, 3, "local_order=lifo,runnext=off");
+}
+
+#[test]
+fn queues_rebuilt_from_events_are_the_runtimes_own_when_small_rings_overflow_and_the_youngest_runs_first()
+ {
+    let test = "queues_rebuilt_from_events_are_the_runtimes_own_when_small_rings_overflow_and_the_youngest_runs_first";
+    check_under(test, 4, "local_order=lifo,local_queue=3,steal=2");
+}
+
+#[test]
+fn queues_rebuilt_from_events_are_the_runtimes_own_when_new_gs_are_meant_for_ps() {
+    let test = "queues_rebuilt_from_events_are_the_runtimes_own_when_new_gs_are_meant_for_ps";
+    check_under(test, 4, "place=round_robin");
+}
+
+#[test]
+fn queues_rebuilt_from_events_are_the_runtimes_own_when_every_g_wakes_and_spinners_stay() {
+    let test =
+        "queues_rebuilt_from_events_are_the_runtimes_own_when_every_g_wakes_and_spinners_stay";
+    let policy = "wake=always,spin_for=100us,spin=100,victims=last,place=global,yield_to=local";
+    check_under(test, 4, policy);
+}
+
+#[test]
+fn queues_rebuilt_from_events_are_the_runtimes_own_when_nobody_is_woken() {
+    let test = "queues_rebuilt_from_events_are_the_runtimes_own_when_nobody_is_woken";
+    check_under(
+        test,
+        3,
+        "wake=never,victims=nearest,place=round_robin,local_order=lifo",
+    );
 }

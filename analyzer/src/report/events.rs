@@ -190,6 +190,7 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
                 Source::Timer => "which a timer readied",
                 Source::Direct => "directly",
                 Source::Locked => "which is locked to its thread",
+                Source::Youngest => "from the young end of the local queue",
             };
             let rule = match rule {
                 Rule::Order => "",
@@ -284,6 +285,7 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
         Event::MStart { kind, tid } => match kind {
             MKind::Worker => format!("{} begins as thread {tid}", row.m),
             MKind::Sysmon => format!("{} begins as thread {tid}: sysmon", row.m),
+            MKind::Netpoll => format!("{} begins as thread {tid}: network poller", row.m),
             MKind::Foreign => format!("thread {tid} of the program is known as {}", row.m),
         },
         Event::MPark {} => format!("{} goes to sleep", row.m),
@@ -327,6 +329,7 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
             "the local queue is full: its {} oldest Gs, the first {g}, go to the global queue of {}",
             n, lengths.global
         ),
+        Event::Assign { p, .. } => format!("{} means {g} for {p}", who(row.by)),
         Event::GlobalGrab { n, len, .. } => {
             format!(
                 "takes {} from the global queue of {len}, the first {g}",

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context;
-use gmp_store::entity::{IngestCursor, Lost, Process};
+use gmp_store::entity::{IngestCursor, Lost, Process, RunParam};
 use gmp_store::insert::EventInserter;
 use gmp_store::run::Run;
 use gmp_store::scan::Scan;
@@ -333,23 +333,29 @@ impl<'a> ProcessIngest<'a> {
         }
         self.things.finish(&self.live.spool())?;
         if self.process.process == 1 {
-            self.describe(run);
+            self.describe(run)?;
         }
         self.process.finished = self.live.spool().finished;
         self.process.insert(self.store)?;
         Ok(run.insert(self.store)?)
     }
 
-    /// What the first process says about itself holds for the run.
-    fn describe(&self, run: &mut Run) {
-        let spool = self.live.spool();
-        // The last word counts: some facts are stated anew at the end.
-        let info = |wanted: &str| {
-            spool.entries.iter().rev().find_map(|e| match e {
+    /// A fact that the process states about itself. The last word counts: some are stated anew at the end.
+    fn info(&self, wanted: &str) -> Option<String> {
+        self.live
+            .spool()
+            .entries
+            .iter()
+            .rev()
+            .find_map(|e| match e {
                 Entry::Info { key, value } if key == wanted => Some(value.clone()),
                 _ => None,
             })
-        };
+    }
+
+    /// What the first process says about itself holds for the run.
+    fn describe(&self, run: &mut Run) -> anyhow::Result<()> {
+        let info = |wanted: &str| self.info(wanted);
         run.clock_kind = Some(self.process.clock_kind.clone());
         run.procs = info("procs").and_then(|p| p.parse().ok());
         run.policy = info("policy");
@@ -358,5 +364,16 @@ impl<'a> ProcessIngest<'a> {
         run.counters = info("counters").or(Some("none".into()));
         run.counters_reason = info("counters_reason");
         run.counters_probability = info("counters_probability").and_then(|p| p.parse().ok());
+        if let Some(cpus) = info(gmp_trace::version::info::PINNED_CPUS) {
+            // Beside the policy: what it came to on this machine.
+            RunParam {
+                run: run.run,
+                name: gmp_trace::version::info::PINNED_CPUS.to_owned(),
+                value: gmp_store::rusqlite::types::Value::Text(cpus),
+                unit: None,
+            }
+            .insert(self.store)?;
+        }
+        Ok(())
     }
 }

@@ -59,7 +59,7 @@ CREATE TABLE run (
 -- What the run was asked to be: the P count, each knob of the policy, each tag, under one name each.
 CREATE TABLE run_param (
   run INTEGER NOT NULL, -- the run
-  name TEXT NOT NULL,   -- procs, policy.KNOB or tag.KEY
+  name TEXT NOT NULL,   -- procs, policy.KNOB, tag.KEY, or pinned_cpus if the policy pins
   value ANY,            -- its value
   unit TEXT,            -- its unit
   PRIMARY KEY (run, name)
@@ -175,7 +175,7 @@ CREATE TABLE m (
   process INTEGER NOT NULL, -- the process
   m INTEGER NOT NULL,       -- number of the M, from 0
   tid INTEGER,              -- the kernel's number of the thread
-  kind TEXT,                -- worker, sysmon or foreign
+  kind TEXT,                -- worker, sysmon, foreign or netpoll
   name TEXT,                -- its name
   start_ts INTEGER,         -- when it began to emit
   exit_ts INTEGER,          -- when it ended

@@ -2,9 +2,12 @@
 //!
 //! A leaf without dependencies, threads or clocks: the runtime calls it at run time, and a simulator can call the very same code.
 //! - [`Policy`]: the values, with Go's as the default, read from and printed as one string (`steal=one,global_tick=31`);
-//! - [`KNOBS`]: what each value is called, means and may be;
-//! - [`decide`]: the decisions, as methods of [`Policy`];
-//! - [`victims`]: the order in which a thief visits other Ps.
+//! - [`knobs`]: the registry, one line for each value, and one file for each with its meaning, its range and the decision it is for;
+//! - [`KNOBS`] and [`help`]: what the registry says, for programs and for people;
+//! - [`Choice`]: a decision that is one of several named functions;
+//! - [`view`]: what a decision may look at.
+//!
+//! How to add one is told step by step in `docs/adding-a-policy.md`.
 //!
 //! ```
 //! use gmp_policy::Policy;
@@ -16,11 +19,23 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod decide;
-mod knobs;
-mod policy;
-pub mod victims;
+mod choice;
+mod help;
+pub mod knobs;
+mod procs;
+mod random;
+mod registry;
+mod text;
+mod topology;
+mod value;
+pub mod view;
 
-pub use decide::{RetakeView, default_procs};
-pub use knobs::{KNOBS, Knob};
-pub use policy::{ParseError, Policy, Steal, YieldTo};
+pub use choice::{Choice, Decision};
+pub use help::help;
+pub use knobs::{KNOBS, Policy};
+pub use procs::default_procs;
+pub use random::Random;
+pub use registry::{Knob, Setting};
+pub use text::ParseError;
+pub use topology::{Cpu, Topology};
+pub use value::{Takes, Value};

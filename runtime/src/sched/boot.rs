@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use gmp_policy::knobs::netpoll::Netpoll;
 use gmp_trace::event::{Event, MKind};
 use gmp_trace::ids::{MId, PId};
 
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::sched::m::{self, M};
-use crate::sched::{Sched, run, sysmon, wake};
+use crate::sched::{Sched, poller_thread, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
 
 impl Sched {
@@ -69,6 +70,10 @@ impl<T> Outcome<T> {
 pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&mut Tracer)) {
     (0..procs).for_each(|i| sched.make_p(PId(i)));
     sched.set_procs(procs);
+    if sched.policy.netpoll == Netpoll::Thread {
+        // For ever: see `poller_thread`. Relaxed: no M has started.
+        sched.last_poll.store(0, Ordering::Relaxed);
+    }
     super::set_home(sched);
     foreign::with(sched, |tracer| {
         tracer.emit(tracer.now(), Event::Procs { procs });
@@ -80,6 +85,13 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
         }
         spawn_main(tracer);
     });
+    if sched.policy.netpoll == Netpoll::Thread {
+        let id = next_mid(sched);
+        sched.poller_thread.store(true, Ordering::Relaxed);
+        spawn_thread(poller_thread::NAME.into(), move || {
+            poller_thread::run(sched, id)
+        });
+    }
     let id = next_mid(sched);
     spawn_thread("gmp-sysmon".into(), move || sysmon::run(sched, id));
 }
@@ -99,10 +111,12 @@ pub(crate) fn stop(sched: &'static Sched) {
     parked.iter().for_each(|m| m.unpark());
     sched.poller.wake();
     sysmon::end(sched);
-    // Those that are parked or polling end at once, and so does sysmon; those in system calls when they come back, which nobody waits for.
+    // Those that are parked or polling end at once, and so do sysmon and the poller thread; those in system calls when they come back, which
+    // nobody waits for.
     let began = std::time::Instant::now();
-    while (sched.lock().ms > 0 || !sysmon::has_ended(sched)) && began.elapsed() < SHUTDOWN_PATIENCE
-    {
+    let ended =
+        || sched.lock().ms == 0 && sysmon::has_ended(sched) && poller_thread::has_ended(sched);
+    while !ended() && began.elapsed() < SHUTDOWN_PATIENCE {
         std::thread::sleep(Duration::from_micros(50));
     }
     foreign::forget(sched);

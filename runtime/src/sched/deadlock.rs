@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use gmp_trace::event::GState;
 
-use crate::sched::{Locked, Sched};
+use crate::sched::{Locked, Sched, poller_thread};
 
 /// The most Gs that the report names one by one.
 const REPORTED: usize = 100;
@@ -47,7 +47,7 @@ pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
     }
 }
 
-/// How many threads of this process are neither Ms, nor sysmon, nor the one that waits for the runtime to end, nor the spool's.
+/// How many threads of this process are neither Ms, nor sysmon, nor the poller thread, nor the one that waits for the runtime to end, nor the spool's.
 fn foreign_threads(ms: usize) -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
         return 1;
@@ -57,7 +57,8 @@ fn foreign_threads(ms: usize) -> usize {
     for task in tasks.flatten() {
         all += 1;
         let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        ours += usize::from(name.starts_with("gmp-sysmon") || name.starts_with("gmp-spool"));
+        let names = ["gmp-sysmon", "gmp-spool", poller_thread::NAME];
+        ours += usize::from(names.iter().any(|n| name.starts_with(n)));
     }
     // One more is ours: the thread in `Builder::run`.
     all.saturating_sub(ms + ours + 1)

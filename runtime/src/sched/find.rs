@@ -4,16 +4,20 @@
 
 use std::sync::atomic::Ordering;
 
+use gmp_policy::view::{End, TakeView};
 use gmp_trace::event::{Event, PState, PStopReason, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
 use crate::netpoll::Wait;
 use crate::sched::g::GRef;
+use crate::sched::global_queue::Lane;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::park::Unparker;
-use crate::sched::{run, steal, stw, timers, wake};
+use crate::sched::poll_until::FOR_EVER;
+use crate::sched::{Sched, run, steal, stw, timers, wake};
 use crate::time::now_ns;
+use crate::tracer::Tracer;
 
 /// A G that was found, and how.
 #[derive(Clone, Copy)]
@@ -26,7 +30,7 @@ pub(crate) struct Pick {
     pub(crate) source: Source,
     /// By which rule.
     pub(crate) rule: Rule,
-    /// Head position of the ring before the take, if it came from there.
+    /// How many were ever taken from the ring before, if it came from there.
     pub(crate) pos: u32,
 }
 
@@ -115,11 +119,13 @@ fn search(m: &'static M) -> Found {
         match steal::from_others(m, p, &mut poll_until) {
             steal::Outcome::Got(pick) => return Found::Pick(pick),
             steal::Outcome::NewWork => return Found::Again,
+            // From the beginning, so that a spinner that takes its time also sees the global queue, the network and its own timers.
+            steal::Outcome::Nothing if spins_on(m) => return Found::Again,
             steal::Outcome::Nothing => {}
         }
     }
     // 13. Release the P, unless there is a reason not to.
-    {
+    let released = {
         let mut locked = sched.lock();
         if sched.is_stopping() {
             return Found::Again;
@@ -138,7 +144,11 @@ fn search(m: &'static M) -> Found {
         }
         let p = wake::release_p(m, PStopReason::Idle);
         wake::put_idle_p(sched, &mut locked, p);
-    }
+        p
+    };
+    // *The timer that nobody waits for*: another thread adds a timer to the heap of this P after the look at it above, finds no P idle, so that
+    // all timers are looked after, and goes away; then this M releases the P. So it looks again, after the P is on the list of idle ones.
+    poll_until = timers::earlier(poll_until, released.timers.next_when());
     // 14. A spinner first stops being one and only then looks at everything again: see `wake`.
     let was_spinning = m.spinning.get();
     if was_spinning {
@@ -149,6 +159,22 @@ fn search(m: &'static M) -> Found {
     }
     // 15. Be the one who blocks in the network poller.
     block_in_poller(m, poll_until, was_spinning)
+}
+
+/// Whether this spinning M, which found nothing, looks once more.
+fn spins_on(m: &'static M) -> bool {
+    // The clock is read only under a policy that asks for it.
+    if !m.sched.policy.spins_on(0) {
+        return false;
+    }
+    let now = now_ns();
+    if m.spins_since.get() == 0 {
+        m.spins_since.set(now);
+    }
+    std::hint::spin_loop();
+    m.sched
+        .policy
+        .spins_on(now.saturating_sub(m.spins_since.get()))
 }
 
 /// Runs the P's due timers; says when the next one is due (0 = none). Go: `checkTimers`.
@@ -163,10 +189,10 @@ fn check_timers(m: &'static M, p: &'static P) -> u64 {
             next = p.timers.next_when();
         }
     }
-    if next == u64::MAX { 0 } else { next }
+    timers::earlier(0, next)
 }
 
-/// The P's own `runnext`, else the head of its ring.
+/// The P's own `runnext`, else the oldest of its ring, or the youngest under a policy that says so.
 pub(crate) fn take_local(m: &'static M, p: &'static P) -> Option<Pick> {
     // SAFETY: this M holds the P.
     if let Some(g) = unsafe { p.runq.pop_runnext() } {
@@ -179,12 +205,17 @@ pub(crate) fn take_local(m: &'static M, p: &'static P) -> Option<Pick> {
             pos: 0,
         });
     }
-    // SAFETY: as above.
-    let (g, pos) = unsafe { p.runq.pop_front() }?;
+    let view = TakeView { tick: p.ticks() };
+    let (source, (g, pos)) = match m.sched.policy.takes_from(&view) {
+        // SAFETY: as above.
+        End::Oldest => (Source::Local, unsafe { p.runq.pop_front() }?),
+        // SAFETY: as above.
+        End::Youngest => (Source::Youngest, unsafe { p.runq.pop_back() }?),
+    };
     Some(Pick {
         g,
         inherits: false,
-        source: Source::Local,
+        source,
         rule: Rule::Order,
         pos,
     })
@@ -200,10 +231,19 @@ fn grab_global(m: &'static M, p: &'static P, most: usize, rule: Rule) -> Option<
         if len == 0 {
             return None;
         }
-        let n = (sched.policy.global_batch(len as u32, sched.procs()) as usize)
-            .min(most)
-            .max(1);
-        (locked.global.take(n, &mut batch, &sched.global_len), len)
+        let lane = locked.global.lane_for(p.id, rule == Rule::Tick);
+        let of_lane = locked.global.lane_len(lane) as u32;
+        // What is meant for this P is not shared with others; of what is meant for another no more is taken than is run at once.
+        let n = match lane {
+            Lane::Shared => sched.policy.global_batch(of_lane, sched.procs()),
+            Lane::Own(_) => sched.policy.global_batch(of_lane, 1),
+            Lane::Other(_) => 1,
+        };
+        let n = (n as usize).min(most).max(1);
+        (
+            locked.global.take(lane, n, &mut batch, &sched.global_len),
+            len,
+        )
     };
     let first = *batch.first()?;
     m.switch_ticks.set(0);
@@ -243,7 +283,7 @@ fn poll_network(m: &'static M) -> Option<Pick> {
     if sched.polling.swap(true, Ordering::Acquire) {
         return None;
     }
-    let gs = poll(m, Wait::Now);
+    let gs = poll(sched, m.tracer(), Wait::Now);
     sched.polling.store(false, Ordering::Release);
     let (first, rest) = gs.split_first()?;
     wake::ready_direct(m, *first, Via::Netpoll);
@@ -252,14 +292,14 @@ fn poll_network(m: &'static M) -> Option<Pick> {
 }
 
 /// Asks the poller; threads that wait are woken here, Gs are returned, still waiting.
-pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
+pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> {
     let blocking = wait != Wait::Now;
     let mut tokens = Vec::new();
-    if let Err(e) = m.sched.poller.poll(wait, &mut tokens) {
+    if let Err(e) = sched.poller.poll(wait, &mut tokens) {
         crate::fatal::fatal(format_args!("the network poller failed: {e}"));
     }
-    // The M said that it is quiet before it blocked.
-    m.tracer().awake();
+    // Who blocks said that it is quiet before.
+    tracer.awake();
     let mut gs = Vec::with_capacity(tokens.len());
     for token in tokens {
         // SAFETY: the poller gives back what a waiter gave it, once for each wait.
@@ -270,7 +310,6 @@ pub(crate) fn poll(m: &M, wait: Wait) -> Vec<GRef> {
         }
     }
     if blocking || !gs.is_empty() {
-        let tracer = m.tracer();
         tracer.count(Tally::Netpolls);
         tracer.count_n(Tally::NetpollReadies, gs.len() as u64);
         tracer.emit(
@@ -294,6 +333,7 @@ pub(crate) fn start_spinning(m: &'static M) {
 pub(crate) fn note_spinning(m: &'static M) {
     m.spinning.set(true);
     m.search.set((0, 0));
+    m.spins_since.set(0);
     let tracer = m.tracer();
     tracer.count(Tally::SpinStarts);
     tracer.emit(tracer.now(), Event::SpinStart {});
@@ -345,10 +385,7 @@ fn recheck(m: &'static M, poll_until: &mut u64) -> Option<Found> {
     }
     // d. The timers of all Ps: only their times, for lack of a P.
     for p in sched.ps() {
-        let next = p.timers.next_when();
-        if next != u64::MAX && (*poll_until == 0 || next < *poll_until) {
-            *poll_until = next;
-        }
+        *poll_until = timers::earlier(*poll_until, p.timers.next_when());
     }
     None
 }
@@ -362,13 +399,12 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     // SeqCst: pairs with `wake_net_poller`.
     if sched.last_poll.swap(0, Ordering::SeqCst) == 0 {
         // Somebody else polls; make sure that it does so no longer than we would have.
-        let other = sched.poll_until.load(Ordering::SeqCst);
-        if poll_until != 0 && (other == 0 || other > poll_until) {
+        if poll_until != 0 && sched.poll_until.is_later_than(poll_until) {
             sched.poller.wake();
         }
         return Found::Nothing;
     }
-    sched.poll_until.store(poll_until, Ordering::SeqCst);
+    sched.poll_until.announce(poll_until);
     m.switch_ticks.set(0);
     let ticks = m.tracer().now();
     m.tracer().quiet(ticks);
@@ -386,9 +422,10 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
         due |= next <= now;
         until = if until == 0 { next } else { until.min(next) };
     }
-    sched.poll_until.store(until, Ordering::SeqCst);
+    sched.poll_until.announce(until);
     let gs = poll(
-        m,
+        sched,
+        m.tracer(),
         if sched.is_shutdown() {
             Wait::Now
         } else if until == 0 {
@@ -397,7 +434,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
             Wait::Until(until)
         },
     );
-    sched.poll_until.store(0, Ordering::SeqCst);
+    sched.poll_until.announce(FOR_EVER);
     sched.last_poll.store(now_ns().max(1), Ordering::SeqCst);
     match wake::take_idle_p(sched) {
         None => {

@@ -39,21 +39,43 @@ impl Idle {
         self.idle_ps.load(Ordering::Relaxed)
     }
 
-    /// After a G was published: whether the caller is to wake a spinner. It is counted as spinning already; the caller
-    /// must start it, or [`Idle::abandon_wake`].
+    /// After a timer was published: whether every P is held by somebody, who looks at its timers after it went on the list.
+    pub(crate) fn no_p_is_idle(&self) -> bool {
+        // The adder's full barrier: pairs with the read-modify-write in `idle_p_added`, after which the holder looks.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        self.idle_ps.load(Ordering::Relaxed) == 0
+    }
+
+    /// After a G was published: whether the caller is to wake a spinner, as Go decides it: if none spins and a P is idle. It is counted as
+    /// spinning already; the caller must start it, or [`Idle::abandon_wake`].
     #[must_use]
     pub(crate) fn begin_wake(&self) -> bool {
+        self.begin_wake_if(|spinning, idle_ps| spinning == 0 && idle_ps != 0)
+    }
+
+    /// As [`Idle::begin_wake`], but the caller decides, by the numbers of spinning Ms and of idle Ps.
+    #[must_use]
+    pub(crate) fn begin_wake_if(&self, wakes: impl Fn(u32, u32) -> bool) -> bool {
         // The submitter's full barrier, between publishing the G and looking for spinners: pairs with the one in `stop_spin`.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence. A P that becomes idle after this look is released by an M that looks for work, under
         // the lock and then again after it stopped spinning.
-        if self.spinning.load(Ordering::Relaxed) != 0 || self.idle_ps.load(Ordering::Relaxed) == 0 {
-            return false;
+        let mut spinning = self.spinning.load(Ordering::Relaxed);
+        while wakes(spinning, self.idle_ps.load(Ordering::Relaxed)) {
+            // AcqRel: only the one who moves the count on starts an M for it, which bounds how many threads a burst wakes. If it is
+            // another by now the decision is made anew.
+            match self.spinning.compare_exchange(
+                spinning,
+                spinning + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => spinning = now,
+            }
         }
-        // AcqRel: only the one who moves it from 0 to 1 starts an M, which bounds how many threads a burst wakes.
-        self.spinning
-            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        false
     }
 
     /// For a P that is handed off while nothing is to be done: whether its M is to spin. Counted already.
@@ -143,6 +165,21 @@ mod models {
             let mine = idle.begin_wake();
             let theirs = other.join().expect("no panic");
             assert!(mine ^ theirs);
+        });
+    }
+
+    /// Two submitters at once, both of whom the policy lets wake: each starts one spinner, and both are counted.
+    #[test]
+    fn loom_no_spinner_is_lost_when_two_submitters_wake_one_each() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            idle.idle_p_added();
+            idle.idle_p_added();
+            let i = Arc::clone(&idle);
+            let other = thread::spawn(move || i.begin_wake_if(|_, idle_ps| idle_ps != 0));
+            let mine = idle.begin_wake_if(|_, idle_ps| idle_ps != 0);
+            assert!(mine && other.join().expect("no panic"));
+            assert_eq!(idle.spinning(), 2);
         });
     }
 

@@ -8,7 +8,7 @@
 //! thread and go on another, and the compiler, which does not know, could keep the address of a thread-local over that.
 //! For the same reason a `&M` obtained before a suspension must not be used after it.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use gmp_trace::ids::MId;
@@ -36,12 +36,18 @@ pub(crate) struct M {
     pub(crate) spinning: Cell<bool>,
     /// Passes over all Ps and victims tried in the present search.
     pub(crate) search: Cell<(u32, u32)>,
+    /// When it found nothing for the first time in the present search, in ns; 0 = not yet. Kept only for a policy that asks.
+    pub(crate) spins_since: Cell<u64>,
+    /// The order of a pass over the victims, kept so that a pass allocates nothing.
+    pub(crate) victims: RefCell<Vec<u32>>,
     /// Clock ticks of the present switch, shared by the events of one switch; 0 when stale.
     pub(crate) switch_ticks: Cell<u64>,
     /// The state of its random numbers.
     pub(crate) random: Cell<u64>,
     /// Whether the spans of its G are being taken off this thread or put on it, which is nothing that the program did.
     pub(crate) moving_spans: Cell<bool>,
+    /// The CPU to which its thread is bound, or [`super::pin::ANYWHERE`]. Written by the M; read by who chooses a parked M.
+    pub(crate) cpu: AtomicU32,
     /// The G that is locked to it.
     pub(crate) locked_g: Cell<Option<GRef>>,
     /// The P it gets when it is woken. Written by the waker before the wake, read after it.
@@ -75,9 +81,12 @@ impl M {
             g: Cell::new(None),
             spinning: Cell::new(false),
             search: Cell::new((0, 0)),
+            spins_since: Cell::new(0),
+            victims: RefCell::new(Vec::new()),
             switch_ticks: Cell::new(0),
             random: Cell::new(seed | 1),
             moving_spans: Cell::new(false),
+            cpu: AtomicU32::new(super::pin::ANYWHERE),
             locked_g: Cell::new(None),
             next_p: AtomicPtr::new(std::ptr::null_mut()),
             next_spinning: AtomicBool::new(false),

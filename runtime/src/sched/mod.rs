@@ -2,13 +2,13 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
-//! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
+//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`],
+//! [`syscall`], [`lock`], [`preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use gmp_policy::Policy;
+use gmp_policy::{Policy, Topology};
 use gmp_trace::ids::PId;
 use gmp_trace::spool::writer::{Spool, TallyBlock};
 
@@ -20,6 +20,8 @@ use crate::sched::global_queue::{GlobalQueue, LengthHint};
 use crate::sched::idle::Idle;
 use crate::sched::m::M;
 use crate::sched::p::P;
+use crate::sched::pin::Pins;
+use crate::sched::poll_until::PollUntil;
 
 pub(crate) mod boot;
 pub(crate) mod claim;
@@ -33,6 +35,9 @@ pub(crate) mod m;
 pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
+pub(crate) mod pin;
+pub(crate) mod poll_until;
+pub(crate) mod poller_thread;
 pub(crate) mod preempt;
 pub(crate) mod run;
 pub(crate) mod runq;
@@ -51,6 +56,10 @@ use crate::limits::MAX_PROCS;
 pub(crate) struct Sched {
     /// The decisions.
     pub(crate) policy: Policy,
+    /// Which CPUs share what; read when the policy first asks.
+    topology: OnceLock<Topology>,
+    /// Which CPU each P has.
+    pub(crate) pins: Pins,
     /// Where stacks come from.
     pub(crate) stacks: StackPool,
     /// The network poller.
@@ -83,10 +92,10 @@ pub(crate) struct Sched {
     pub(crate) stop_wait: AtomicU32,
     /// Whether somebody is stopping the world or has it stopped: one at a time.
     pub(crate) world: AtomicBool,
-    /// When the network was last polled, in ns; 0 while an M is blocked in the poller.
+    /// When the network was last polled, in ns; 0 while an M is blocked in the poller, or always if a thread is there for it.
     pub(crate) last_poll: AtomicU64,
-    /// Until when the blocked poller sleeps, in ns; 0 = for ever.
-    pub(crate) poll_until: AtomicU64,
+    /// Until when the blocked poller sleeps.
+    pub(crate) poll_until: PollUntil,
     /// Whether some M is polling without blocking: one at a time.
     pub(crate) polling: AtomicBool,
     /// Whether the runtime is ending.
@@ -95,6 +104,8 @@ pub(crate) struct Sched {
     pub(crate) sysmon_wait: AtomicU32,
     /// The life of sysmon: see its constants.
     pub(crate) sysmon_life: AtomicU32,
+    /// Whether the poller thread was started and has not ended.
+    pub(crate) poller_thread: AtomicBool,
     /// What to do with the counters of threads that ended or run: all blocks ever made.
     pub(crate) tallies: Mutex<Vec<TallyBlock>>,
     /// The most Ms there may be.
@@ -137,7 +148,9 @@ impl Sched {
         seed: u64,
     ) -> Sched {
         Sched {
+            pins: Pins::new(&policy),
             policy,
+            topology: OnceLock::new(),
             stacks,
             poller,
             spool,
@@ -166,11 +179,12 @@ impl Sched {
             stop_wait: AtomicU32::new(0),
             world: AtomicBool::new(false),
             last_poll: AtomicU64::new(1),
-            poll_until: AtomicU64::new(0),
+            poll_until: PollUntil::new(),
             polling: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             sysmon_wait: AtomicU32::new(0),
             sysmon_life: AtomicU32::new(sysmon::RUNS),
+            poller_thread: AtomicBool::new(false),
             tallies: Mutex::new(Vec::new()),
             max_ms,
             seed,
@@ -185,13 +199,13 @@ impl Sched {
 
     /// The number of Ps in use.
     pub(crate) fn procs(&self) -> u32 {
-        // Relaxed: written while the world is stopped, which synchronises with every M that goes on afterwards.
-        self.procs.load(Ordering::Relaxed)
+        // Acquire pairs with the release in `set_procs`, for the threads that do not stop with the world: the Ps are made.
+        self.procs.load(Ordering::Acquire)
     }
 
     /// Changes the number of Ps in use; the world is stopped, and `0..n` were made.
     pub(crate) fn set_procs(&self, n: u32) {
-        self.procs.store(n, Ordering::Relaxed);
+        self.procs.store(n, Ordering::Release);
     }
 
     /// A P that was made, in use or not.
@@ -205,6 +219,16 @@ impl Sched {
     /// All Ps in use.
     pub(crate) fn ps(&self) -> impl Iterator<Item = &'static P> + '_ {
         (0..self.procs()).map(|i| self.p(PId(i)))
+    }
+
+    /// Which CPUs share what. From the first call on, Ps note on which CPU they are used.
+    pub(crate) fn topology(&self) -> &Topology {
+        self.topology.get_or_init(crate::sys::topology::read)
+    }
+
+    /// Whether Ps are to note on which CPU they are used.
+    pub(crate) fn notes_cpus(&self) -> bool {
+        self.topology.get().is_some()
     }
 
     /// Makes the P with this number unless it exists.

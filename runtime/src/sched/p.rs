@@ -38,6 +38,14 @@ pub(crate) struct P {
     pub(crate) runq: RunQueue<GRef>,
     /// Its timers.
     pub(crate) timers: Timers,
+    /// The P that its holder stole from last; `u32::MAX` = none yet. Written by the owner.
+    pub(crate) last_victim: Cell<u32>,
+    /// How many Gs were spawned on it. Written by the owner.
+    pub(crate) spawned: Cell<u32>,
+    /// The CPU on which its holder last began a time slice, plus 1; 0 = not known. Written by the owner, and only once a policy asked.
+    cpu: AtomicU32,
+    /// Timers started by who held it, in whichever heap they are.
+    timers_started: Cell<u64>,
     /// How often it changed hands: the `seq` of its events.
     seq: Cell<u64>,
     /// Dead Gs with their stacks, ready for reuse.
@@ -62,6 +70,10 @@ impl P {
             syscall_tick: AtomicU32::new(0),
             runq: RunQueue::new(ring),
             timers: Timers::new(),
+            last_victim: Cell::new(u32::MAX),
+            spawned: Cell::new(0),
+            cpu: AtomicU32::new(0),
+            timers_started: Cell::new(0),
             seq: Cell::new(0),
             free: RefCell::new(Vec::new()),
             ids: Cell::new((0, 0)),
@@ -122,12 +134,30 @@ impl P {
         next
     }
 
+    /// Counts a timer that is started on it; how many there were before. The owner calls it.
+    pub(crate) fn count_timer(&self) -> u64 {
+        self.timers_started.replace(self.timers_started.get() + 1)
+    }
+
     /// Begins a new time slice. The owner calls it.
     pub(crate) fn tick(&self) {
         // Relaxed: a statistic that sysmon compares with its own earlier reading.
         let tick = self.sched_tick.load(Ordering::Relaxed);
         self.sched_tick
             .store(tick.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Notes the CPU on which the calling M runs. The owner calls it.
+    pub(crate) fn note_cpu(&self) {
+        let cpu = crate::sys::affinity::current_cpu().map_or(0, |cpu| cpu + 1);
+        // Relaxed: a hint for thieves.
+        self.cpu.store(cpu, Ordering::Relaxed);
+    }
+
+    /// The CPU on which its holder was last seen.
+    pub(crate) fn cpu(&self) -> Option<u32> {
+        // Relaxed: as `note_cpu`.
+        self.cpu.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Marks that a system call ended or lost its P. The owner calls it.

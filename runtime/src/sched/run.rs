@@ -4,7 +4,8 @@
 
 use std::sync::atomic::Ordering;
 
-use gmp_trace::event::{Event, GState, Placed, PreemptCause, Rule, Source, Via};
+use gmp_policy::view::{PreemptView, Queue, YieldView};
+use gmp_trace::event::{Event, GState, PreemptCause, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
 use crate::context::Resumed;
@@ -76,6 +77,9 @@ fn begin(m: &'static M, pick: Pick) {
     m.preempt.store(false, Ordering::Relaxed);
     if !pick.inherits {
         p.tick();
+        if m.sched.notes_cpus() {
+            p.note_cpu();
+        }
     }
     let tracer = m.tracer();
     tracer.count(Tally::Starts);
@@ -103,11 +107,16 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
             crate::fatal::fatal(format_args!("{} suspended without a request", g.id()))
         }
         Request::Yield => {
-            yielded(m, g, ticks, m.sched.policy.yield_to_global());
+            let view = YieldView {
+                queue_len: m.held_p().runq.len(),
+                global_len: m.sched.global_len.get() as u32,
+                tick: m.held_p().ticks(),
+            };
+            yielded(m, g, ticks, m.sched.policy.yields_to(&view));
             None
         }
         Request::YieldLocal => {
-            yielded(m, g, ticks, false);
+            yielded(m, g, ticks, Queue::Local);
             None
         }
         Request::Preempt => {
@@ -143,17 +152,21 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
     }
 }
 
+/// Puts the G that this M just ran at the tail of a queue.
+fn put_back(m: &'static M, g: GRef, to: Queue, ticks: u64) -> wake::Put {
+    match to {
+        Queue::Global => wake::global_put(m.sched, g),
+        Queue::Local => wake::runq_put(m, m.held_p(), g, false, ticks),
+    }
+}
+
 /// Go: `goschedImpl`, `goyield_m`.
-fn yielded(m: &'static M, g: GRef, ticks: u64, to_global: bool) {
+fn yielded(m: &'static M, g: GRef, ticks: u64, to: Queue) {
     let tracer = m.tracer();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
-    let put = if to_global {
-        wake::global_put(m.sched, g)
-    } else {
-        wake::runq_put(m, m.held_p(), g, false, ticks)
-    };
+    let put = put_back(m, g, to, ticks);
     tracer.count(Tally::Yields);
     tracer.emit(
         ticks,
@@ -162,7 +175,7 @@ fn yielded(m: &'static M, g: GRef, ticks: u64, to_global: bool) {
             gq: put.gq,
         },
     );
-    wake::wake_p_with(m.sched, tracer);
+    wake::wake_for_work(m.sched, tracer, true);
 }
 
 /// Go: `gopreempt_m`. A G preempted for a stop of the world goes to `runnext`, so that it is the first to go on.
@@ -178,7 +191,12 @@ fn preempted(m: &'static M, g: GRef, ticks: u64) {
             wake::runq_put(m, m.held_p(), g, true, ticks),
         )
     } else {
-        (PreemptCause::Slice, wake::global_put(m.sched, g))
+        let to = m.sched.policy.preempts_to(&PreemptView {
+            queue_len: m.held_p().runq.len(),
+            global_len: m.sched.global_len.get() as u32,
+            tick: m.held_p().ticks(),
+        });
+        (PreemptCause::Slice, put_back(m, g, to, ticks))
     };
     tracer.count(Tally::Preempts);
     tracer.emit(
@@ -190,8 +208,8 @@ fn preempted(m: &'static M, g: GRef, ticks: u64) {
             gq: put.gq,
         },
     );
-    if put.placed == Placed::Global {
-        wake::wake_p_with(m.sched, tracer);
+    if cause == PreemptCause::Slice {
+        wake::wake_for_work(m.sched, tracer, true);
     }
 }
 

@@ -1,8 +1,9 @@
 //! A P's run queue: a ring of runnable Gs and the `runnext` slot. One owner puts and takes, any thief takes.
 //!
 //! # Shared words and who writes them
-//! - `tail`: the owner, with a release store after it filled a slot.
-//! - `head`: whoever takes, by compare-and-swap: the owner one by one, a thief several at once, the owner again when it spills.
+//! - `tail`: the owner, with a release store after it filled a slot; one less while it takes the youngest.
+//! - `head`: whoever takes, by compare-and-swap: the owner one by one, a thief several at once, the owner again when it spills. Two numbers in
+//!   one word: the position of the oldest, and how many were ever taken from the other end, the youngest's.
 //! - `slots`: the owner; a slot is written only while it is outside `head..tail`.
 //! - `runnext`: the owner by swap; a thief may only take it out.
 //!
@@ -12,9 +13,22 @@
 //! reuses a slot only when `head` has passed it, and `head` has not moved.
 //! The alternative, claim then copy (tokio's), needs a second head; the copies here are at most 128 words.
 //!
-//! `head` and `tail` count without end and wrap at 2^32; a ring is never larger than 2^31, so their difference is the length.
+//! # The youngest first
+//! [`RunQueue::pop_back`] is for the policy `local_order=lifo`. (1) Copy the youngest and lower `tail` below it. (2) Claim it by
+//! adding one to the second number in `head`. A thief that looked before (1) may have the youngest among its copies; if its claim comes first,
+//! (2) fails, and the owner sees by the position whether that thief took all: then it puts `tail` back. If (2) comes first, every claim
+//! that was begun before it fails, also when `tail` has risen again and the slot holds another G meanwhile, because the number differs.
+//! Who reads the new `head` (acquire) also sees the lowered `tail`.
+//! Chase and Lev's deque takes the youngest without a claim unless it is the last. That is right for thieves that take one at a time: one that takes
+//! half would take what the owner has already run.
+//!
+//! # Numbers in the trace
+//! Every take, from either end, moves `head`, and the sum of its two numbers counts all that were ever taken. That is the position which
+//! events carry: it orders the takes of a ring. In a ring of Go's order it is the position of the oldest.
+//!
+//! Positions count without end and wrap at 2^32; a ring is never larger than 2^31, so the difference of tail and head is the length.
 
-use crate::shim::{AtomicU32, AtomicUsize, Ordering};
+use crate::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// What a queue holds: a pointer, as far as the queue is concerned.
 pub(crate) trait Item: Copy {
@@ -46,15 +60,58 @@ pub(crate) struct Stolen<T> {
     pub(crate) last: T,
     /// How many.
     pub(crate) n: u32,
-    /// Head position before.
+    /// How many were ever taken from the victim's ring before.
     pub(crate) pos: u32,
     /// Length of the victim's ring before.
     pub(crate) victim_len: u32,
 }
 
+/// What is in the word `head`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Head {
+    /// The position of the oldest item: the low half.
+    at: u32,
+    /// How many were ever taken as the youngest: the high half.
+    back: u32,
+}
+
+impl Head {
+    fn of(word: u64) -> Head {
+        Head {
+            at: word as u32,
+            back: (word >> 32) as u32,
+        }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.back) << 32 | u64::from(self.at)
+    }
+
+    /// After `n` were taken as the oldest.
+    fn without_oldest(self, n: u32) -> Head {
+        Head {
+            at: self.at.wrapping_add(n),
+            ..self
+        }
+    }
+
+    /// After one was taken as the youngest.
+    fn without_youngest(self) -> Head {
+        Head {
+            back: self.back.wrapping_add(1),
+            ..self
+        }
+    }
+
+    /// How many were ever taken.
+    fn taken(self) -> u32 {
+        self.at.wrapping_add(self.back)
+    }
+}
+
 /// A ring and a `runnext`. The verbs marked unsafe are the owner's: the M that holds the P, or the stopper of the world.
 pub(crate) struct RunQueue<T> {
-    head: AtomicU32,
+    head: AtomicU64,
     tail: AtomicU32,
     runnext: AtomicUsize,
     capacity: u32,
@@ -66,7 +123,7 @@ impl<T: Item> RunQueue<T> {
     /// An empty queue whose ring holds at most `capacity` (and never more than its slots).
     pub(crate) fn new(capacity: u32) -> RunQueue<T> {
         RunQueue {
-            head: AtomicU32::new(0),
+            head: AtomicU64::new(0),
             tail: AtomicU32::new(0),
             runnext: AtomicUsize::new(0),
             capacity: capacity.clamp(1, SLOTS as u32),
@@ -77,6 +134,17 @@ impl<T: Item> RunQueue<T> {
 
     fn slot(&self, position: u32) -> &AtomicUsize {
         &self.slots[position as usize % SLOTS]
+    }
+
+    fn head(&self, order: Ordering) -> Head {
+        Head::of(self.head.load(order))
+    }
+
+    /// Moves `head` on if it is still what it was.
+    fn claim(&self, from: Head, to: Head, order: Ordering) -> bool {
+        self.head
+            .compare_exchange(from.word(), to.word(), order, Ordering::Relaxed)
+            .is_ok()
     }
 
     fn item(raw: usize) -> T {
@@ -91,10 +159,10 @@ impl<T: Item> RunQueue<T> {
     /// The caller is the owner.
     pub(crate) unsafe fn push_back(&self, item: T) -> Result<(), T> {
         // Acquire pairs with the takers' release: their reads of the slot are over before it is written again.
-        let head = self.head.load(Ordering::Acquire);
+        let head = self.head(Ordering::Acquire);
         // Relaxed: the owner's own word.
         let tail = self.tail.load(Ordering::Relaxed);
-        if tail.wrapping_sub(head) >= self.capacity {
+        if tail.wrapping_sub(head.at) >= self.capacity {
             return Err(item);
         }
         // Relaxed: published by the store of `tail`.
@@ -122,58 +190,76 @@ impl<T: Item> RunQueue<T> {
         self.steal_runnext()
     }
 
-    /// Takes the item at the head, with its position.
+    /// Takes the oldest item; with it, how many were ever taken from the ring before.
     ///
     /// # Safety
     /// The caller is the owner.
     pub(crate) unsafe fn pop_front(&self) -> Option<(T, u32)> {
         loop {
             // Acquire: see `push_back`; the owner competes with thieves here.
-            let head = self.head.load(Ordering::Acquire);
+            let head = self.head(Ordering::Acquire);
             // Relaxed: the owner's own word.
-            if self.tail.load(Ordering::Relaxed) == head {
+            if self.tail.load(Ordering::Relaxed) == head.at {
                 return None;
             }
-            let raw = self.slot(head).load(Ordering::Relaxed);
+            let raw = self.slot(head.at).load(Ordering::Relaxed);
             // Release: the read of the slot is over before the owner may write it again.
-            let claimed = self.head.compare_exchange(
-                head,
-                head.wrapping_add(1),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            if claimed.is_ok() {
-                return Some((Self::item(raw), head));
+            if self.claim(head, head.without_oldest(1), Ordering::Release) {
+                return Some((Self::item(raw), head.taken()));
             }
         }
     }
 
-    /// Takes the `n` oldest (at most all) into `out`; the position before, or `None` if a thief was faster.
+    /// Takes the youngest item; with it, how many were ever taken from the ring before. The owner has just found `runnext` empty, else
+    /// [`RunQueue::is_empty`] could be wrong.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    pub(crate) unsafe fn pop_back(&self) -> Option<(T, u32)> {
+        // Relaxed: the owner's own word.
+        let tail = self.tail.load(Ordering::Relaxed);
+        // Acquire: see `push_back`; here, too, the owner competes with thieves.
+        if self.head(Ordering::Acquire).at == tail {
+            return None;
+        }
+        let last = tail.wrapping_sub(1);
+        let raw = self.slot(last).load(Ordering::Relaxed);
+        // Release: as in `push_back`, for who reads this smaller value. It comes before the claim, whose release publishes it.
+        self.tail.store(last, Ordering::Release);
+        loop {
+            let head = self.head(Ordering::Acquire);
+            if head.at == tail {
+                // A thief that looked before took all of it. Release: as in `push_back`.
+                self.tail.store(tail, Ordering::Release);
+                return None;
+            }
+            // Release pairs with the thieves' acquire of `head`: from here on they see the smaller tail.
+            if self.claim(head, head.without_youngest(), Ordering::Release) {
+                return Some((Self::item(raw), head.taken()));
+            }
+        }
+    }
+
+    /// Takes the `n` oldest (at most all) into `out`; how many were ever taken before, or `None` if a thief was faster.
     ///
     /// # Safety
     /// The caller is the owner.
     pub(crate) unsafe fn take_oldest(&self, n: u32, out: &mut Vec<T>) -> Option<u32> {
-        let head = self.head.load(Ordering::Acquire);
-        let n = n.min(self.tail.load(Ordering::Relaxed).wrapping_sub(head));
+        let head = self.head(Ordering::Acquire);
+        let n = n.min(self.tail.load(Ordering::Relaxed).wrapping_sub(head.at));
         if n == 0 {
             return None;
         }
         let start = out.len();
         out.extend(
-            (0..n).map(|i| Self::item(self.slot(head.wrapping_add(i)).load(Ordering::Relaxed))),
+            (0..n).map(|i| Self::item(self.slot(head.at.wrapping_add(i)).load(Ordering::Relaxed))),
         );
         // Release: as in `pop_front`.
-        match self.head.compare_exchange(
-            head,
-            head.wrapping_add(n),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => Some(head),
-            Err(_) => {
-                out.truncate(start);
-                None
-            }
+        if self.claim(head, head.without_oldest(n), Ordering::Release) {
+            Some(head.taken())
+        } else {
+            out.truncate(start);
+            None
         }
     }
 
@@ -190,30 +276,26 @@ impl<T: Item> RunQueue<T> {
         let to = thief.tail.load(Ordering::Relaxed);
         loop {
             // Acquire: orders this read before that of `tail`, so that the difference is never of a newer head and an older tail.
-            let head = self.head.load(Ordering::Acquire);
+            let head = self.head(Ordering::Acquire);
             // Acquire pairs with the owner's release: the slots below `tail` are filled.
-            let len = self.tail.load(Ordering::Acquire).wrapping_sub(head);
+            let len = self.tail.load(Ordering::Acquire).wrapping_sub(head.at);
             if len == 0 {
                 return None;
             }
-            let n = amount(len).clamp(1, len);
-            if n as usize > SLOTS / 2 + SLOTS % 2 || len as usize > SLOTS {
-                // `head` moved between the two reads: the length is of no moment.
+            if len as usize > SLOTS {
+                // `head` moved between the two reads, or `tail` is low for the youngest that another thief took: no length of any moment.
+                crate::shim::spin_loop();
                 continue;
             }
+            // The thief's ring has room for that many: it was empty, or nearly.
+            let n = amount(len).clamp(1, len.min(SLOTS as u32 / 2));
             for i in 0..n {
-                let raw = self.slot(head.wrapping_add(i)).load(Ordering::Relaxed);
+                let raw = self.slot(head.at.wrapping_add(i)).load(Ordering::Relaxed);
                 // Relaxed: outside the thief's `head..tail`; published below.
                 thief.slot(to.wrapping_add(i)).store(raw, Ordering::Relaxed);
             }
             // AcqRel: release as in `pop_front`; acquire orders the publication below after the claim.
-            let claimed = self.head.compare_exchange(
-                head,
-                head.wrapping_add(n),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            if claimed.is_err() {
+            if !self.claim(head, head.without_oldest(n), Ordering::AcqRel) {
                 continue;
             }
             let first = Self::item(thief.slot(to).load(Ordering::Relaxed)).number();
@@ -224,7 +306,7 @@ impl<T: Item> RunQueue<T> {
                 first,
                 last,
                 n,
-                pos: head,
+                pos: head.taken(),
                 victim_len: len,
             });
         }
@@ -244,35 +326,40 @@ impl<T: Item> RunQueue<T> {
         claimed.ok().map(Self::item)
     }
 
-    /// The length of the ring at some moment.
+    /// The length of the ring at some moment, as a hint to all but the owner.
     pub(crate) fn len(&self) -> u32 {
-        let head = self.head.load(Ordering::Acquire);
-        self.tail.load(Ordering::Acquire).wrapping_sub(head)
+        let head = self.head(Ordering::Acquire);
+        let len = self.tail.load(Ordering::Acquire).wrapping_sub(head.at);
+        // More than there are slots: `tail` is low for the youngest, which a thief took.
+        if len as usize > SLOTS { 0 } else { len }
     }
 
-    /// Whether ring and `runnext` were both empty at one moment; never falsely true.
+    /// Whether ring and `runnext` were both empty at one moment; never falsely true. (What the owner is just taking out is the owner's
+    /// already: it runs it, and looks at the queue again after.)
     ///
     /// *Kicked in between*: the reader finds the ring empty; the owner kicks the G in `runnext` to the ring; the reader finds
     /// `runnext` taken by the new G's thief, that is empty. So `tail` is read again, and if it moved all is.
+    /// *Kicked and taken in between*: as before, but the owner also takes the kicked G as the youngest, so `tail` is what it was. Then there was
+    /// a moment at which both were empty: the owner takes from the ring only when it found `runnext` empty ([`RunQueue::pop_back`]).
     pub(crate) fn is_empty(&self) -> bool {
         loop {
-            let head = self.head.load(Ordering::Acquire);
+            let head = self.head(Ordering::Acquire);
             let tail = self.tail.load(Ordering::Acquire);
             let next = self.runnext.load(Ordering::Acquire);
             if tail == self.tail.load(Ordering::Acquire) {
-                return head == tail && next == 0;
+                return head.at == tail && next == 0;
             }
         }
     }
 
-    /// The head position at some moment.
-    pub(crate) fn head(&self) -> u32 {
-        self.head.load(Ordering::Acquire)
+    /// How many were ever taken from the ring, at some moment.
+    pub(crate) fn taken(&self) -> u32 {
+        self.head(Ordering::Acquire).taken()
     }
 
-    /// Head and tail position and the number of the item in `runnext` (0 = none), each at some moment.
+    /// How many were ever taken from the ring and put into it, and the number of the item in `runnext` (0 = none), each at some moment.
     pub(crate) fn snapshot(&self) -> (u32, u32, u64) {
-        let head = self.head.load(Ordering::Acquire);
+        let head = self.head(Ordering::Acquire);
         let tail = self.tail.load(Ordering::Acquire);
         let next = self.runnext.load(Ordering::Acquire);
         let number = if next == 0 {
@@ -280,16 +367,17 @@ impl<T: Item> RunQueue<T> {
         } else {
             Self::item(next).number()
         };
-        (head, tail, number)
+        (head.taken(), tail.wrapping_add(head.back), number)
     }
 
     /// The numbers of the item in `runnext` (0 = none) and of those in the ring, the oldest first. Meant for a stopped world: else it is
     /// neither of one moment nor complete.
     pub(crate) fn contents(&self) -> (u64, Vec<u64>) {
-        let (head, tail, next) = self.snapshot();
-        let ring = (0..tail.wrapping_sub(head))
+        let (taken, put, next) = self.snapshot();
+        let head = self.head(Ordering::Acquire);
+        let ring = (0..put.wrapping_sub(taken))
             // Relaxed: published by `tail`, which was acquired.
-            .map(|i| self.slot(head.wrapping_add(i)).load(Ordering::Relaxed))
+            .map(|i| self.slot(head.at.wrapping_add(i)).load(Ordering::Relaxed))
             .map(|raw| Self::item(raw).number())
             .collect();
         (next, ring)

@@ -1,18 +1,20 @@
 //! Stealing: looking for Gs, and for due timers, at other Ps.
 //!
-//! A thief makes up to four passes over all Ps, each from a random start and with a random step that visits every P once.
-//! It takes half of the first ring that is not empty. In the last pass it also runs the timers of its victims and takes their
+//! A thief makes up to four passes over all Ps, each in an order that the policy makes and that names every P once.
+//! It takes half of the first ring that is not empty, or what else the policy says. In the last pass it also runs the timers of its victims and takes their
 //! `runnext`, which it would rather leave to them: a P that runs a G is about to run its `runnext` itself, so the thief
-//! first waits 3 us.
+//! first waits a moment (the policy `runnext_delay`).
 
+use gmp_policy::Topology;
+use gmp_policy::view::{Ps, StealView};
 use gmp_trace::event::{Event, PState, Rule, Source, StealFrom};
+use gmp_trace::ids::{GId, PId};
 use gmp_trace::tally::Tally;
 
-use crate::limits::RUNNEXT_DELAY;
 use crate::sched::find::{self, Pick};
 use crate::sched::m::M;
 use crate::sched::p::P;
-use crate::sched::{timers, wake};
+use crate::sched::{Sched, timers, wake};
 use crate::time::now_ns;
 
 /// What a search at other Ps came to.
@@ -25,6 +27,53 @@ pub(crate) enum Outcome {
     Nothing,
 }
 
+/// The Ps as a policy may look at them.
+struct Seen(&'static Sched);
+
+impl Seen {
+    /// A policy may ask for anything.
+    fn in_use(&self, p: u32) -> Option<&'static P> {
+        (p < self.0.procs()).then(|| self.0.p(PId(p)))
+    }
+}
+
+impl Ps for Seen {
+    fn queue_len(&self, p: u32) -> u32 {
+        self.in_use(p).map_or(0, |p| p.runq.len())
+    }
+
+    fn cpu(&self, p: u32) -> Option<u32> {
+        self.in_use(p).and_then(P::cpu)
+    }
+
+    fn topology(&self) -> &Topology {
+        self.0.topology()
+    }
+}
+
+/// Puts the victims of a pass into `order`.
+fn order_victims(m: &'static M, p: &'static P, pass: u32, order: &mut Vec<u32>) {
+    let sched = m.sched;
+    let procs = sched.procs();
+    let view = StealView {
+        thief: p.id.0,
+        procs,
+        pass,
+        passes: sched.policy.steal_rounds,
+        tick: p.ticks(),
+        last_victim: Some(p.last_victim.get()).filter(|p| *p < procs),
+        random: m.next_random(),
+        ps: &Seen(sched),
+    };
+    sched.policy.victims(&view, order);
+    if let Some(p) = order.iter().find(|p| **p >= procs) {
+        let name = sched.policy.victims.name;
+        crate::fatal::fatal(format_args!(
+            "the policy victims={name} names P{p}, but there are {procs} Ps"
+        ));
+    }
+}
+
 /// Looks at all other Ps; lowers `poll_until` to the earliest timer seen (0 = none). Go: `stealWork`.
 pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) -> Outcome {
     let sched = m.sched;
@@ -32,11 +81,13 @@ pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) ->
     for pass in 0..sched.policy.steal_rounds {
         let last = pass + 1 == sched.policy.steal_rounds;
         m.search.set((m.search.get().0 + 1, m.search.get().1));
-        for victim in sched.policy.victims(sched.procs(), m.next_random()) {
+        let mut order = m.victims.borrow_mut();
+        order_victims(m, p, pass, &mut order);
+        for &victim in order.iter() {
             if sched.is_stopping() {
                 return Outcome::NewWork;
             }
-            let victim = sched.p(gmp_trace::ids::PId(victim));
+            let victim = sched.p(PId(victim));
             if std::ptr::eq(victim, p) {
                 continue;
             }
@@ -50,10 +101,7 @@ pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) ->
                             return Outcome::Got(pick);
                         }
                     }
-                    let next = victim.timers.next_when();
-                    if next != u64::MAX && (*poll_until == 0 || next < *poll_until) {
-                        *poll_until = next;
-                    }
+                    *poll_until = timers::earlier(*poll_until, victim.timers.next_when());
                 }
             }
             if victim.state() == PState::Idle {
@@ -62,6 +110,7 @@ pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) ->
             m.search.set((m.search.get().0, m.search.get().1 + 1));
             m.tracer().count(Tally::StealsTried);
             if let Some(pick) = from_victim(m, p, victim, last) {
+                p.last_victim.set(victim.id.0);
                 return Outcome::Got(pick);
             }
         }
@@ -90,7 +139,7 @@ fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool
         tracer.count_n(Tally::StolenGs, u64::from(s.n));
         let event = Event::Steal {
             victim: victim.id,
-            g: gmp_trace::ids::GId(s.first),
+            g: GId(s.first),
             n: s.n,
             pos: s.pos,
             victim_len: s.victim_len,
@@ -105,9 +154,10 @@ fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool
     if !last_pass || !victim.runq.has_runnext() {
         return None;
     }
-    if victim.state() == PState::Running {
+    let delay = m.sched.policy.runnext_delay;
+    if victim.state() == PState::Running && !delay.is_zero() {
         // The victim is about to run it: give it the time to. A G in a system call will not.
-        std::thread::sleep(RUNNEXT_DELAY);
+        std::thread::sleep(delay);
     }
     let g = victim.runq.steal_runnext()?;
     let tracer = m.tracer();
@@ -131,5 +181,84 @@ fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool
 /// After a spinner found a G: it stops being one, and wakes the next, so that Ms ramp up one by one. Go: `resetspinning`.
 pub(crate) fn found_while_spinning(m: &'static M) {
     find::stop_counting(m, true);
-    wake::wake_p(m.sched);
+    wake::wake_for_work(m.sched, m.tracer(), true);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use gmp_policy::Cpu;
+
+    use super::*;
+    use crate::sched::m;
+    use crate::sys::affinity;
+
+    /// A P's number, or none yet.
+    struct Where(AtomicU32);
+
+    impl Where {
+        /// This P is where the calling G runs, and goes on running until the other G has ended.
+        fn hold(&self, cpu: u32, until: &AtomicU32) {
+            affinity::pin(cpu).expect("one of ours");
+            let p = m::current().expect("an M").held_p();
+            p.note_cpu();
+            self.0.store(p.id.0, Ordering::Release);
+            while until.load(Ordering::Acquire) == 0 {
+                std::hint::spin_loop();
+            }
+        }
+
+        fn wait(&self) -> u32 {
+            loop {
+                match self.0.load(Ordering::Acquire) {
+                    u32::MAX => std::hint::spin_loop(),
+                    p => return p,
+                }
+            }
+        }
+    }
+
+    /// Two Ps are in use, one on the thief's CPU and one on another, by a topology that says that these are far apart.
+    #[test]
+    fn nearest_visits_the_p_on_the_same_cpu_first() {
+        let policy = "victims=nearest,time_slice=10s".parse().expect("a policy");
+        // SAFETY: the Gs hold nothing bound to a thread over a call into the runtime, and do not call it while they hold their Ps.
+        let runtime = unsafe { crate::Builder::new() }.procs(3).policy(policy);
+        let (near, far) = affinity::two_for_tests();
+        runtime.run(move || {
+            let done = Arc::new(AtomicU32::new(0));
+            let hold = |cpu: u32| {
+                let (place, done) = (Arc::new(Where(AtomicU32::new(u32::MAX))), Arc::clone(&done));
+                let there = Arc::clone(&place);
+                crate::go(move || there.hold(cpu, &done));
+                place.wait()
+            };
+            let (far_p, near_p) = (hold(far), hold(near));
+            affinity::pin(near).expect("one of ours");
+            let m = m::current().expect("an M");
+            let group = |cpu: u32| Cpu {
+                core: cpu,
+                cache: cpu,
+                node: cpu,
+            };
+            let cpus = (0..=near.max(far)).map(|cpu| Some(group(cpu))).collect();
+            assert!(m.sched.topology.set(Topology { cpus }).is_ok());
+            let p = m.held_p();
+            p.note_cpu();
+            let mut order = Vec::new();
+            let mut first = [0; 2];
+            for _ in 0..100 {
+                order_victims(m, p, 0, &mut order);
+                order.retain(|victim| *victim != p.id.0);
+                assert_eq!(order.len(), 2);
+                first[usize::from(order[0] == near_p)] += 1;
+                assert!(near == far || order == [near_p, far_p], "{order:?}");
+            }
+            // With one CPU to run on they are equally near, and either comes first.
+            assert!(near != far || first.iter().all(|n| *n > 0), "{first:?}");
+            done.store(1, Ordering::Release);
+        });
+    }
 }

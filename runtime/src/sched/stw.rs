@@ -292,7 +292,7 @@ fn resize(sched: &'static Sched, tracer: &mut Tracer, n: u32, heir: PId) {
         // SAFETY: the world is stopped, so the stopper owns every P.
         let runnext = unsafe { p.runq.pop_runnext() };
         gs.extend(runnext);
-        let pos = p.runq.head();
+        let pos = p.runq.taken();
         let len = p.runq.len();
         if len > 0 {
             // SAFETY: as above; nobody competes, so it succeeds.

@@ -5,7 +5,8 @@
 //! moving its state on: sysmon when the call lasts, the stopper of the world. Nothing is handed off.
 //! Exit (the same M): move the P's state from syscall back to running; whoever loses that race finds another P, or puts
 //! its G on the global queue and parks.
-//! A call that is known to block gives the P away before it begins ([`blocking`]).
+//! A call that is known to block gives the P away before it begins ([`blocking`]); under the policy `syscall=at_once` every call does. Under
+//! `syscall=never` sysmon takes no P; the stopper of the world still does, or it would wait for the kernel.
 //!
 //! Unlike Go since 1.26, where the state of the G guards the P, the P has a syscall state of its own here (as in Go up to
 //! 1.25): one word, one compare-and-swap for each party, and no lock bit on the G.
@@ -22,7 +23,7 @@ use crate::sched::{park, preempt, run, stw, sysmon, wake};
 /// Runs `f`, which may block in the kernel, so that the P is not lost to others while it does.
 ///
 /// The P stays with the calling M until the monitor thread takes it: after 20 µs at the earliest, when other Gs wait for
-/// one. Inside `f` the calling code is not a G: what would park it blocks the thread.
+/// one; the policies `syscall` and `syscall_after` change that. Inside `f` the calling code is not a G: what would park it blocks the thread.
 /// Outside a runtime it just calls `f`.
 ///
 /// # Blocking
@@ -65,6 +66,11 @@ fn around<T>(f: impl FnOnce() -> T, kind: SyscallKind) -> T {
 fn enter(m: &'static M, g: GRef, kind: SyscallKind) {
     let p = m.held_p();
     let sched = m.sched;
+    let kind = if sched.policy.hands_off_at_once() {
+        SyscallKind::Blocking
+    } else {
+        kind
+    };
     let tracer = m.tracer();
     let ticks = tracer.now();
     tracer.count(Tally::SyscallEnters);
@@ -204,6 +210,6 @@ pub(crate) fn exit_without_p(m: &'static M, g: GRef, ticks: u64) {
         }
         // A P may have become idle since: its M looked at the global queue before that, under the lock, or somebody spins. The
         // caller's loop parks this M.
-        None => wake::wake_p_with(m.sched, tracer),
+        None => wake::wake_for_work(m.sched, tracer, false),
     }
 }

@@ -4,23 +4,19 @@
 //! the network if nobody has for 10 ms. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use gmp_policy::RetakeView;
+use gmp_policy::view::RetakeView;
 use gmp_trace::event::{MKind, PState, RetakeCause};
 use gmp_trace::ids::MId;
-use gmp_trace::tally::Tally;
 
-use crate::limits::NETPOLL_PERIOD_NS;
 use crate::netpoll::Wait;
-use crate::sched::g::GRef;
-use crate::sched::park::Unparker;
-use crate::sched::{Sched, preempt, stw, wake};
+use crate::sched::{Sched, find, preempt, stw, wake};
 use crate::sys::futex;
 use crate::time::now_ns;
 use crate::tracer::Tracer;
-use gmp_trace::event::{Event, Via};
+use gmp_trace::event::Event;
 
 /// In `Sched::sysmon_life`: it runs, or has not begun.
 pub(crate) const RUNS: u32 = 0;
@@ -101,8 +97,9 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
 
 /// Sleeps until a P is busy again, a timer is due, or the runtime ends.
 fn deep_sleep(sched: &Sched) {
-    // SeqCst: see `wake`.
+    // SeqCst: see `wake`. The fence orders the relaxed look at the number of idle Ps behind the store.
     sched.sysmon_wait.store(1, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
         // The Ms watch the timers themselves; the limit only guards against a thread that was stopped from outside.
         futex::wait(&sched.sysmon_wait, 1, Some(Duration::from_secs(60)));
@@ -113,7 +110,9 @@ fn deep_sleep(sched: &Sched) {
 /// Polls the network if nobody has for long: all Ms are busy.
 fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
     let last = sched.last_poll.load(Ordering::SeqCst);
-    if last == 0 || sched.poller.waiters() == 0 || last + NETPOLL_PERIOD_NS > now {
+    // 0: somebody is blocked in the poller, or a thread does nothing but poll.
+    let is_due = sched.policy.sysmon_polls(now.saturating_sub(last));
+    if last == 0 || sched.poller.waiters() == 0 || !is_due {
         return;
     }
     if sched
@@ -123,33 +122,8 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
     {
         return;
     }
-    let mut tokens = Vec::new();
-    if let Err(e) = sched.poller.poll(Wait::Now, &mut tokens) {
-        crate::fatal::fatal(format_args!("the network poller failed: {e}"));
-    }
-    let mut gs: Vec<GRef> = Vec::new();
-    for token in tokens {
-        // SAFETY: the poller gives back what a waiter gave it, once for each wait.
-        let waiter = unsafe { Unparker::from_raw(token) };
-        match waiter.g() {
-            Some(g) => gs.push(g),
-            None => waiter.unpark_thread(),
-        }
-    }
-    if !gs.is_empty() {
-        tracer.count(Tally::Netpolls);
-        tracer.count_n(Tally::NetpollReadies, gs.len() as u64);
-        tracer.emit(
-            tracer.now(),
-            Event::Netpoll {
-                n: gs.len() as u32,
-                blocking: false,
-            },
-        );
-        for g in gs {
-            wake::ready_global(tracer, g, Via::Netpoll);
-        }
-    }
+    let gs = find::poll(sched, tracer, Wait::Now);
+    wake::inject_without_p(sched, tracer, &gs);
 }
 
 /// Takes Ps from system calls and asks for preemption; returns how many Ps were taken. Go: `retake`.
@@ -165,7 +139,7 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         let mut slice_over = false;
         if seen.sched_tick != tick || seen.sched_since == 0 {
             (seen.sched_tick, seen.sched_since) = (tick, now);
-        } else if now - seen.sched_since >= sched.policy.time_slice_ns {
+        } else if sched.policy.slice_is_over(now - seen.sched_since) {
             slice_over = true;
             if state == PState::Running {
                 preempt::request(p);
@@ -176,9 +150,11 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         }
         // Relaxed: a statistic compared with our own earlier reading.
         let tick = p.syscall_tick.load(Ordering::Relaxed);
-        if !slice_over && (seen.syscall_tick != tick || seen.syscall_since == 0) {
+        if seen.syscall_tick != tick || seen.syscall_since == 0 {
             (seen.syscall_tick, seen.syscall_since) = (tick, now);
-            continue;
+            if !slice_over {
+                continue;
+            }
         }
         let view = RetakeView {
             queue_len: p.runq.len() + u32::from(p.runq.has_runnext()),

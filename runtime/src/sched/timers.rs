@@ -1,17 +1,20 @@
 //! Timers: a heap for each P, run by the scheduling loop, as in Go.
 //!
-//! A timer lives in the heap of the P that started it. Who runs it when it is due: that P at the top of `find_runnable`, or a
+//! A timer lives in the heap of the P that started it (the policy `timers` changes that). Who runs it when it is due: that P at the top of `find_runnable`, or a
 //! spinning thief in its last pass over that P (the timer is run there, not moved). What it does, its [`TimerAction`], runs on
 //! the scheduler's stack with no lock held and must not block.
 //!
 //! Starting a timer that is the earliest of its heap, or moving one to an earlier time, must wake somebody who would otherwise sleep too
-//! long: the M blocked in the network poller, or, when nobody polls, an idle P ([`wake_net_poller`]).
+//! long: the M blocked in the network poller (or the poller thread), or, when nobody polls, an idle P ([`wake_net_poller`]; the protocol is
+//! in [`super::poll_until`]).
 //!
 //! Stopping and moving a timer never touch the heap it is in: [`super::timer_set`] says how.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
 
+use gmp_policy::knobs::netpoll::Netpoll;
+use gmp_policy::view::TimerView;
 use gmp_trace::event::{Event, Via};
 use gmp_trace::ids::PId;
 use gmp_trace::tally::Tally;
@@ -128,10 +131,14 @@ pub(crate) fn start_wake(when: u64, waiter: Unparker) {
     }
 }
 
-/// The runtime and the P whose heap takes a timer that is started here.
+/// The runtime and the P whose heap takes a timer that is started here. What does not hold a P uses P 0, the one that is always there.
 fn here() -> (&'static Sched, &'static P) {
     match m::current() {
-        Some(m) => (m.sched, m.p.get().unwrap_or_else(|| m.sched.p(PId(0)))),
+        Some(m) => (
+            m.sched,
+            m.p.get()
+                .map_or_else(|| m.sched.p(PId(0)), |p| heap_for(m.sched, p)),
+        ),
         None => {
             let sched = crate::sched::timer_home();
             (sched, sched.p(PId(0)))
@@ -149,12 +156,32 @@ pub(crate) fn assert_running() {
     }
 }
 
+/// The P whose heap takes a timer that is started on a P, which the caller holds: so the number of Ps does not change meanwhile.
+fn heap_for(sched: &'static Sched, current: &P) -> &'static P {
+    sched.p(PId(sched.policy.timer_heap(&TimerView {
+        current: current.id.0,
+        procs: sched.procs(),
+        nth: current.count_timer(),
+    })))
+}
+
+/// The earlier of a time to wait until (0 = none) and that of a heap (`u64::MAX` = none), in the first form.
+pub(crate) fn earlier(until: u64, when: u64) -> u64 {
+    match (until, when) {
+        (_, u64::MAX) => until,
+        (0, _) => when,
+        _ => until.min(when),
+    }
+}
+
 /// Makes sure that somebody is awake at `when`. Go: `wakeNetPoller`.
 pub(crate) fn wake_net_poller(sched: &'static Sched, when: u64) {
-    // SeqCst: pairs with the poller's writes of `poll_until` and `last_poll` before it reads the heaps' times (see `Timers::next_when`).
-    if sched.last_poll.load(Ordering::SeqCst) == 0 {
-        let until = sched.poll_until.load(Ordering::SeqCst);
-        if until == 0 || until > when {
+    // While no P is idle, a poller thread has nothing to wait for: the holder of each P looks after its timers, and looks once more when it
+    // releases the P; then it breaks the wait.
+    let unused = sched.policy.netpoll == Netpoll::Thread && sched.idle.no_p_is_idle();
+    // SeqCst: pairs with the poller's write of `last_poll` before it reads the heaps' times (see `Timers::next_when`).
+    if sched.last_poll.load(Ordering::SeqCst) == 0 && !unused {
+        if sched.poll_until.is_later_than(when) {
             sched.poller.wake();
         }
     } else {

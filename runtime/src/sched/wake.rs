@@ -6,14 +6,15 @@
 //! Whichever barrier comes first in the single order of SeqCst fences, either the submitter sees no spinner and starts
 //! one, or the spinner sees the G. [`super::idle`] holds the counters and their model.
 
+use gmp_policy::view::{InjectView, Place, PlaceView, WakeView};
 use gmp_trace::event::{Event, GState, HandoffTo, PState, PStopReason, Placed, Via, WakeReason};
-use gmp_trace::ids::{GId, MId};
+use gmp_trace::ids::{GId, MId, PId};
 use gmp_trace::tally::Tally;
 
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
-use crate::sched::{Locked, Sched, boot};
+use crate::sched::{Locked, Sched, boot, pin, sysmon};
 use crate::tracer::{Tracer, foreign};
 
 /// Where a G went, as its event says it.
@@ -63,6 +64,42 @@ pub(crate) fn runq_put(m: &'static M, p: &'static P, g: GRef, next: bool, ticks:
         placed,
         kicked: GId::NONE,
         gq,
+    }
+}
+
+/// Puts a new G where the policy says. Go: the `runqput` in `newproc`.
+pub(crate) fn place(m: &'static M, p: &'static P, g: GRef, id: GId, ticks: u64) -> Put {
+    let sched = m.sched;
+    let spawned = p.spawned.get();
+    p.spawned.set(spawned.wrapping_add(1));
+    let place = sched.policy.places(&PlaceView {
+        p: p.id.0,
+        procs: sched.procs(),
+        spawned,
+        queue_len: p.runq.len(),
+        idle_ps: sched.idle.idle_ps(),
+    });
+    match place {
+        Place::For(other) if other != p.id.0 && other < sched.procs() => {
+            let tracer = m.tracer();
+            tracer.count(Tally::Assigns);
+            // Before the G is published: whoever takes it records that later.
+            tracer.emit(
+                ticks,
+                Event::Assign {
+                    p: PId(other),
+                    g: id,
+                },
+            );
+            let mut locked = sched.lock();
+            Put {
+                placed: Placed::Global,
+                kicked: GId::NONE,
+                gq: locked.global.push_for(PId(other), g, &sched.global_len),
+            }
+        }
+        Place::Global => global_put(sched, g),
+        Place::Local | Place::For(_) => runq_put(m, p, g, true, ticks),
     }
 }
 
@@ -123,7 +160,7 @@ pub(crate) fn ready(m: &'static M, g: GRef, via: Via) {
     let ticks = m.tracer().now();
     let put = runq_put(m, p, g, true, ticks);
     note_ready(m.tracer(), ticks, id, seq, via, put);
-    wake_p(m.sched);
+    wake_for_work(m.sched, m.tracer(), true);
 }
 
 /// Makes a waiting G runnable from any thread: an M with or without a P, or a thread that is no M.
@@ -148,7 +185,7 @@ pub(crate) fn ready_global(tracer: &mut Tracer, g: GRef, via: Via) {
     let ticks = tracer.now();
     let put = global_put(sched, g);
     note_ready(tracer, ticks, id, seq, via, put);
-    wake_p_with(sched, tracer);
+    wake_for_work(sched, tracer, false);
 }
 
 /// Makes a waiting G runnable for the calling M to run at once.
@@ -174,35 +211,81 @@ fn note_ready(tracer: &mut Tracer, ticks: u64, g: GId, seq: u64, via: Via, put: 
     );
 }
 
-/// Readies what the network poller reported. Go: `injectglist`.
+/// Readies what an M polled from the network. Go: `injectglist`.
 ///
-/// With a P: one G for each idle P goes to the global queue and that many Ms are started; the rest go to the local
-/// ring. Without one: all go to the global queue.
+/// With a P: one G for each idle P goes to the global queue and that many Ms are started, unless the policy wakes nobody; the rest go to
+/// the local ring (the policy `netpoll_to` changes that). Without one: all go to the global queue.
 pub(crate) fn inject(m: &'static M, gs: &[GRef]) {
+    let Some(p) = m.p.get() else {
+        return inject_without_p(m.sched, m.tracer(), gs);
+    };
     if gs.is_empty() {
         return;
     }
-    let idle = m.sched.idle.idle_ps() as usize;
-    let to_global = if m.p.get().is_some() {
-        idle.min(gs.len())
-    } else {
-        gs.len()
-    };
-    for (i, g) in gs.iter().enumerate() {
+    let idle = ps_to_start(m.sched, true);
+    let to_global = m.sched.policy.inject_global(&InjectView {
+        gs: gs.len() as u32,
+        idle_ps: idle,
+    });
+    let (global, local) = gs.split_at(to_global as usize);
+    for g in global {
+        ready_polled(m.sched, m.tracer(), *g);
+    }
+    for g in local {
         let (id, seq) = (g.id(), g.next_seq());
         g.transition(GState::Waiting, GState::Runnable);
         let ticks = m.tracer().now();
-        let put = match m.p.get() {
-            Some(p) if i >= to_global => runq_put(m, p, *g, false, ticks),
-            _ => global_put(m.sched, *g),
-        };
+        let put = runq_put(m, p, *g, false, ticks);
         note_ready(m.tracer(), ticks, id, seq, Via::Netpoll, put);
     }
-    for _ in 0..to_global.min(idle) {
-        let Some(p) = take_idle_p(m.sched) else { break };
-        start_m(m.sched, m.tracer(), p, false, WakeReason::Work);
+    start_idle_ps(m.sched, m.tracer(), to_global.min(idle));
+    wake_for_work(m.sched, m.tracer(), true);
+}
+
+/// Readies what a thread without a P polled from the network: all go to the global queue, and for each an idle P is started.
+pub(crate) fn inject_without_p(sched: &'static Sched, tracer: &mut Tracer, gs: &[GRef]) {
+    if gs.is_empty() {
+        return;
     }
-    wake_p_with(m.sched, m.tracer());
+    for g in gs {
+        ready_polled(sched, tracer, *g);
+    }
+    let idle = ps_to_start(sched, false);
+    start_idle_ps(sched, tracer, idle.min(gs.len() as u32));
+    wake_for_work(sched, tracer, false);
+}
+
+/// How many idle Ps are started for Gs that became ready together, if there are as many.
+fn ps_to_start(sched: &Sched, holds_p: bool) -> u32 {
+    let view = WakeView {
+        holds_p,
+        // An M is started for each, whoever spins.
+        spinning: 0,
+        idle_ps: sched.idle.idle_ps(),
+    };
+    // The policy is asked only where there is one to start.
+    if view.idle_ps > 0 && sched.policy.wakes(&view) {
+        view.idle_ps
+    } else {
+        0
+    }
+}
+
+/// Makes a G that the network poller reported runnable, at the tail of the global queue.
+fn ready_polled(sched: &Sched, tracer: &mut Tracer, g: GRef) {
+    let (id, seq) = (g.id(), g.next_seq());
+    g.transition(GState::Waiting, GState::Runnable);
+    let ticks = tracer.now();
+    let put = global_put(sched, g);
+    note_ready(tracer, ticks, id, seq, Via::Netpoll, put);
+}
+
+/// Starts Ms for idle Ps, at most this many.
+fn start_idle_ps(sched: &'static Sched, tracer: &mut Tracer, most: u32) {
+    for _ in 0..most {
+        let Some(p) = take_idle_p(sched) else { break };
+        start_m(sched, tracer, p, false, WakeReason::Work);
+    }
 }
 
 /// Takes an idle P off its list, if there is one. The caller owns it.
@@ -217,6 +300,8 @@ pub(crate) fn take_idle_p_locked(sched: &Sched, locked: &mut Locked) -> Option<&
     }
     let p = locked.idle_ps.pop()?;
     sched.idle.idle_p_removed();
+    // Whatever made it busy (a call that ended, a timer, the network, another thread): its time slices are to be watched.
+    sysmon::wake(sched);
     Some(p)
 }
 
@@ -227,7 +312,21 @@ pub(crate) fn put_idle_p(sched: &Sched, locked: &mut Locked, p: &'static P) {
     sched.idle.idle_p_added();
 }
 
-/// Starts a spinning M if nobody spins and a P is idle. Go: `wakep`.
+/// Starts a spinning M, if the policy says so, after Gs became runnable. `holds_p`: whether the caller holds a P. Go: `wakep`.
+pub(crate) fn wake_for_work(sched: &'static Sched, tracer: &mut Tracer, holds_p: bool) {
+    let wakes = |spinning, idle_ps| {
+        sched.policy.wakes(&WakeView {
+            holds_p,
+            spinning,
+            idle_ps,
+        })
+    };
+    if sched.idle.begin_wake_if(wakes) {
+        start_spinner(sched, tracer);
+    }
+}
+
+/// Starts a spinning M if nobody spins and a P is idle: for what is no runnable G, and so not for the policy to decide. Go: `wakep`.
 pub(crate) fn wake_p(sched: &'static Sched) {
     if !sched.idle.begin_wake() {
         return;
@@ -269,7 +368,7 @@ pub(crate) fn start_m(
     spinning: bool,
     reason: WakeReason,
 ) -> MId {
-    let parked = sched.lock().idle_ms.pop();
+    let parked = sched.pins.take_parked(&mut sched.lock().idle_ms, p.id);
     let ticks = tracer.now();
     tracer.count(Tally::MWakes);
     match parked {
@@ -354,8 +453,9 @@ pub(crate) fn handoff_p(sched: &'static Sched, tracer: &mut Tracer, p: &'static 
         if locked.global.len() > 0 || (last && nobody_polls) {
             start = Some(false);
         } else {
-            let when = p.timers.next_when();
             put_idle_p(sched, &mut locked, p);
+            // After it is idle: who adds a timer to its heap, and finds no idle P, is seen here (see `find::search`).
+            let when = p.timers.next_when();
             drop(locked);
             tracer.emit(
                 tracer.now(),
@@ -395,9 +495,14 @@ pub(crate) fn acquire_p(m: &'static M, p: &'static P) {
     );
     p.set_state(PState::Running);
     m.p.set(Some(p));
+    if m.sched.notes_cpus() {
+        p.note_cpu();
+    }
     let tracer = m.tracer();
     tracer.count(Tally::PStarts);
     tracer.emit(tracer.now(), Event::PStart { p: p.id, seq });
+    // After the event: the time that it takes is the P's.
+    pin::follow(m, p);
 }
 
 /// This M lets its P go; the caller owns it and says where it goes. Go: `releasep`.

@@ -4,3 +4,4 @@ pub(crate) mod affinity;
 pub(crate) mod cgroup;
 pub(crate) mod futex;
 pub(crate) mod thread;
+pub(crate) mod topology;

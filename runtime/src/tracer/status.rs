@@ -48,7 +48,7 @@ fn p_status(m: &M, p: &P, event: &Event) -> Event {
         Event::SyscallEnter { .. } => seq -= 1,
         Event::SyscallExit {} => state = PState::Syscall,
         Event::Start { source, pos, g, .. } => match source {
-            Source::Local => head = pos,
+            Source::Local | Source::Youngest => head = pos,
             Source::Runnext => runnext = g,
             _ => {}
         },

@@ -5,7 +5,7 @@
 //! that name them. Nothing about an event is written anywhere else.
 //!
 //! # Context
-//! An event is emitted by a writer: an M, sysmon, or a foreign thread. What it does not say is taken from its
+//! An event is emitted by a writer: an M, sysmon, the poller thread, or a foreign thread. What it does not say is taken from its
 //! context: the M that emits it, the P that this M holds, the G that this M runs. whoever merges the streams tracks the
 //! context and fills the columns `m`, `p`, `g` and `by` of every row. `g` is the G the event is about (its own field,
 //! else the running one); `by` is the running G when that is another.
@@ -17,8 +17,8 @@
 //! - `seq` of a P counts its changes of owner: [`Event::PStart`], [`Event::Retake`], [`Event::SyscallEnter`].
 //! - `gq` counts the operations on the global queue, which has a lock: each takes the next number. 0 means that the
 //!   global queue was not touched; the first operation is 1.
-//! - `pos` is the head position of a P's ring before the take ([`Event::Start`] from `local`, [`Event::Steal`], [`Event::Overflow`]);
-//!   it counts every G ever taken from that ring, modulo 2^32.
+//! - `pos` is the head position of a P's ring before the take ([`Event::Start`] from `local` or `youngest`, [`Event::Steal`],
+//!   [`Event::Overflow`]); it counts every G ever taken from that ring, from either end, modulo 2^32.
 //! - `kicked` is the G that a new `runnext` pushed out to the tail of the ring, or none.
 //!   With a `gq` beside it the ring was full: the kicked G went to the tail of the global queue instead, after the Gs of the
 //!   [`Event::Overflow`] that precedes it.
@@ -296,6 +296,8 @@ words! {
         Direct = 6 "direct",
         /// Handed over by the M that found it, because it is locked to this one.
         Locked = 7 "locked",
+        /// The tail of the P's own ring, under a policy that takes the youngest first.
+        Youngest = 8 "youngest",
     }
 
     /// Which rule of `find_runnable` chose.
@@ -464,6 +466,8 @@ words! {
         Sysmon = 1 "sysmon",
         /// A thread that is not the runtime's, which readied a G.
         Foreign = 2 "foreign",
+        /// The thread that polls the network, where that is a policy.
+        Netpoll = 3 "netpoll",
     }
 
     /// Which part of a victim's queue was stolen from.
@@ -554,7 +558,7 @@ vocabulary! {
         source: Source => A1,
         /// by which rule
         rule: Rule => A2,
-        /// head position of the ring before the take, if taken from local
+        /// head position of the ring before the take, if taken from local or youngest
         pos: u32 => A3,
     }
     /// The running G gave way and is runnable.
@@ -731,7 +735,8 @@ vocabulary! {
         /// the global queue's operation number
         gq: u64 => A2,
     }
-    /// Gs were taken from the head of the global queue; the first is run, the rest are in the P's ring.
+    /// Gs were taken from the head of the global queue; the first is run, the rest are in the P's ring. Where Gs of the queue are meant
+    /// for Ps, these are the oldest of those with the same P as the first, or of those without one.
     42 GlobalGrab "global_grab" {
         /// the first of them
         g: GId => G,
@@ -754,6 +759,14 @@ vocabulary! {
         gq: u64 => A2,
         /// head position of the ring before
         pos: u32 => Seq,
+    }
+
+    /// The G that the emitter is about to spawn onto the global queue is meant for this P; others take it only before they have nothing.
+    44 Assign "assign" {
+        /// the P
+        p: PId => P,
+        /// the G
+        g: GId => G,
     }
 
     /// The network poller was asked.

@@ -69,6 +69,8 @@ impl Local {
 pub struct Queues {
     locals: BTreeMap<PId, Local>,
     global: VecDeque<GId>,
+    /// Those of the global queue, or on their way into it, that are meant for a P.
+    meant: BTreeMap<GId, PId>,
 }
 
 impl Queues {
@@ -125,9 +127,12 @@ impl Queues {
                         format!("the global queue holds {len} Gs, by the events {known}")
                     });
                 }
-                let taken = take(step, &mut self.global, g, n, "global queue");
+                let taken = self.take_global(step, g, n);
                 self.tell_global(step);
                 self.push_rest(step, taken.into_iter().skip(1));
+            }
+            Event::Assign { p, g } => {
+                self.meant.insert(g, p);
             }
             Event::Drain { p, n, .. } => {
                 let local = self.locals.entry(p).or_default();
@@ -198,21 +203,49 @@ impl Queues {
         let found = match source {
             Source::Runnext => local.runnext.take(),
             Source::Local => local.ring.pop_front(),
+            Source::Youngest => local.ring.pop_back(),
             _ => return,
         };
         if found != Some(g) {
             step.watch.contradiction(|| {
                 format!(
                     "{g} is taken from the {} of {p}, where {found:?} is",
-                    if source == Source::Runnext {
-                        "runnext"
-                    } else {
-                        "head"
+                    match source {
+                        Source::Runnext => "runnext",
+                        Source::Youngest => "tail",
+                        _ => "head",
                     }
                 )
             });
         }
         self.tell_local(step, p);
+    }
+
+    /// Takes `n` Gs from the global queue: of those that are meant for the same P as the first, or for none.
+    fn take_global<W: Watch>(&mut self, step: &mut Step<'_, W>, first: GId, n: u32) -> Vec<GId> {
+        if self.meant.is_empty() {
+            return take(step, &mut self.global, first, n, "global queue");
+        }
+        let lane = self.meant.get(&first).copied();
+        let of_lane = |g: &GId| self.meant.get(g).copied() == lane;
+        // Split off up to the last one taken, so that the cost does not grow with what stays.
+        let mut left = n as usize;
+        let end = self.global.iter().position(|g| {
+            left = left.saturating_sub(usize::from(of_lane(g)));
+            left == 0
+        });
+        let end = end.map_or(self.global.len(), |at| at + 1);
+        let (lane_gs, others): (Vec<GId>, Vec<GId>) = self.global.drain(..end).partition(of_lane);
+        let mut lane_gs = VecDeque::from(lane_gs);
+        let taken = take(step, &mut lane_gs, first, n, "global queue");
+        debug_assert!(lane_gs.is_empty());
+        for g in others.into_iter().rev() {
+            self.global.push_front(g);
+        }
+        for g in &taken {
+            self.meant.remove(g);
+        }
+        taken
     }
 
     fn steal<W: Watch>(

@@ -122,6 +122,8 @@ tallies! {
     ParksNet "parks_net" Nothing;
     /// Parks of any other reason
     ParksOther "parks_other" Nothing;
+    /// New Gs meant for another P than the spawning one
+    Assigns "assigns" Count(Kind::Assign);
 }
 
 /// Slots of a block of counters: more than there are counters, so that later ones fit the same layout.

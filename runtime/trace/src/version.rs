@@ -33,6 +33,9 @@ pub mod info {
     pub const PROCS: &str = "procs";
     /// The policy, as its text form.
     pub const POLICY: &str = "policy";
+    /// The CPUs to which Ms are bound while they hold a P, with commas between them: P `i` has the `i`th, beginning anew at the end. Not stated
+    /// when Ms are not bound; `refused: REASON` once the kernel refused.
+    pub const PINNED_CPUS: &str = "pinned_cpus";
     /// Bytes of each G's stack.
     pub const STACK_BYTES: &str = "stack_bytes";
     /// What recording one event costs, the reading of the clock included, in ns; measured at the start.

@@ -41,6 +41,22 @@ mod threads {
     }
 
     #[test]
+    fn every_fill_level_is_last_in_first_out_from_the_other_end() {
+        let q = RunQueue::new(256);
+        for level in 0..=256usize {
+            // SAFETY: one thread owns the queue.
+            unsafe {
+                (1..=level).for_each(|i| q.push_back(Job(i)).expect("room"));
+                let taken: Vec<_> = std::iter::from_fn(|| q.pop_back().map(|(j, _)| j.0)).collect();
+                assert!(taken.into_iter().eq((1..=level).rev()));
+                assert!(q.is_empty());
+            }
+        }
+        // 0 + 1 + … + 256 were taken, and as many were put.
+        assert_eq!(q.snapshot(), (32_896, 32_896, 0));
+    }
+
+    #[test]
     fn a_full_ring_gives_the_item_back() {
         let q = RunQueue::new(2);
         // SAFETY: one thread owns the queue.
@@ -72,6 +88,15 @@ mod threads {
 
     #[test]
     fn under_contention_every_item_is_taken_exactly_once() {
+        contended(false);
+    }
+
+    #[test]
+    fn under_contention_for_the_youngest_every_item_is_taken_exactly_once() {
+        contended(true);
+    }
+
+    fn contended(youngest: bool) {
         const ITEMS: usize = 100_000;
         let q = RunQueue::new(256);
         let done = AtomicBool::new(false);
@@ -111,8 +136,11 @@ mod threads {
                             let _ = q.take_oldest(128, &mut got);
                         }
                     }
+                    // Under `youngest` the owner mostly lives at the young end, where slots are used again at once.
                     if i % 7 == 0 {
                         got.extend(q.pop_front().map(|(j, _)| j));
+                    } else if youngest && i % 8 != 0 {
+                        got.extend(q.pop_back().map(|(j, _)| j));
                     }
                 }
             }
@@ -139,6 +167,7 @@ mod threads {
         Push,
         Next,
         Pop,
+        PopBack,
         PopNext,
         Spill(u32),
         Steal,
@@ -152,6 +181,7 @@ mod threads {
                     4 => Just(Op::Push),
                     2 => Just(Op::Next),
                     2 => Just(Op::Pop),
+                    2 => Just(Op::PopBack),
                     1 => Just(Op::PopNext),
                     1 => (1u32..300).prop_map(Op::Spill),
                     1 => Just(Op::Steal),
@@ -181,6 +211,11 @@ mod threads {
                             head += u32::from(want.is_some());
                             prop_assert_eq!(q.pop_front(), want);
                         }
+                        Op::PopBack => {
+                            let want = ring.pop_back().map(|j| (j, head));
+                            head += u32::from(want.is_some());
+                            prop_assert_eq!(q.pop_back(), want);
+                        }
                         Op::PopNext => prop_assert_eq!(q.pop_runnext(), next.take()),
                         Op::Spill(n) => {
                             let n = (n as usize).min(ring.len());
@@ -204,6 +239,9 @@ mod threads {
                         }
                     }
                 }
+                let (taken, put, _) = q.snapshot();
+                prop_assert_eq!((taken, put.wrapping_sub(taken) as usize), (head, ring.len()));
+                prop_assert!(q.contents().1.into_iter().eq(ring.iter().map(|j: &Job| j.0 as u64)));
                 prop_assert_eq!(q.len() as usize, ring.len());
                 prop_assert_eq!(q.is_empty(), ring.is_empty() && next.is_none());
             }
@@ -264,6 +302,119 @@ mod models {
                 let kicked = q.set_runnext(Job(2)).expect("nobody steals here");
                 assert!(q.push_back(kicked).is_ok());
                 q.pop_runnext();
+            }
+            assert!(!reader.join().expect("no panic"));
+        });
+    }
+
+    /// Go's TestSchedLocalQueueEmpty: a put and a get on a queue in use, with either of the two Gs in `runnext` or neither.
+    #[test]
+    fn loom_a_put_and_a_get_never_report_a_queue_in_use_empty() {
+        for (first, second) in [(false, false), (false, true), (true, false), (true, true)] {
+            loom::model(move || {
+                let q = Arc::new(RunQueue::new(4));
+                let put = |job: Job, next: bool| {
+                    // SAFETY: this thread owns `q`.
+                    unsafe {
+                        let to_ring = if next { q.set_runnext(job) } else { Some(job) };
+                        assert!(to_ring.is_none_or(|job| q.push_back(job).is_ok()));
+                    }
+                };
+                put(Job(1), first);
+                let theirs = Arc::clone(&q);
+                let reader = thread::spawn(move || theirs.is_empty());
+                put(Job(2), second);
+                // SAFETY: as above.
+                let got = unsafe { q.pop_runnext().or_else(|| q.pop_front().map(|(j, _)| j)) };
+                assert!(got.is_some());
+                assert!(!reader.join().expect("no panic"), "{first} {second}");
+            });
+        }
+    }
+
+    /// What a thief takes of `q` with `amount`.
+    fn steals(q: &RunQueue<Job>, amount: impl Fn(u32) -> u32) -> Vec<Job> {
+        let mine = RunQueue::new(4);
+        let mut got = Vec::new();
+        // SAFETY: this thread owns `mine`.
+        unsafe {
+            got.extend(q.steal_into(amount, &mine).map(|s| s.last));
+            while let Some((j, _)) = mine.pop_front() {
+                got.push(j);
+            }
+        }
+        got
+    }
+
+    /// The owner takes the youngest and puts another into its slot, while a thief that may have copied that slot claims.
+    #[test]
+    fn loom_a_slot_used_again_at_the_young_end_is_not_stolen_as_what_it_was() {
+        loom::model(|| {
+            let q = Arc::new(RunQueue::new(4));
+            // SAFETY: this thread owns `q`.
+            unsafe { (1..=2).for_each(|i| assert!(q.push_back(Job(i)).is_ok())) };
+            let theirs = Arc::clone(&q);
+            let thief = thread::spawn(move || steals(&theirs, |n| n));
+            let mut got = Vec::new();
+            // SAFETY: as above.
+            unsafe {
+                got.extend(q.pop_back().map(|(j, _)| j));
+                assert!(q.push_back(Job(3)).is_ok());
+                got.extend(q.pop_back().map(|(j, _)| j));
+                got.extend(thief.join().expect("no panic"));
+                while let Some((j, _)) = q.pop_back() {
+                    got.push(j);
+                }
+            }
+            got.sort_unstable();
+            assert_eq!(got, [Job(1), Job(2), Job(3)]);
+        });
+    }
+
+    /// Owner and two thieves want the one item there is.
+    #[test]
+    fn loom_the_last_item_is_taken_once_from_either_end() {
+        loom::model(|| {
+            let q = Arc::new(RunQueue::new(4));
+            // SAFETY: this thread owns `q`.
+            unsafe { assert!(q.push_back(Job(1)).is_ok()) };
+            let thieves: Vec<_> = (0..2)
+                .map(|_| {
+                    let theirs = Arc::clone(&q);
+                    thread::spawn(move || steals(&theirs, |n| n - n / 2))
+                })
+                .collect();
+            // SAFETY: as above.
+            let mut got: Vec<Job> = unsafe { q.pop_back() }
+                .map(|(j, _)| j)
+                .into_iter()
+                .collect();
+            for thief in thieves {
+                got.extend(thief.join().expect("no panic"));
+            }
+            assert_eq!(got, [Job(1)]);
+            assert_eq!(q.snapshot(), (1, 1, 0));
+        });
+    }
+
+    /// A G is kicked to the ring, and others come and go at both places above it: the kicked one is there all the time.
+    #[test]
+    fn loom_a_queue_in_use_is_never_reported_empty_while_the_youngest_is_taken() {
+        loom::model(|| {
+            let q = Arc::new(RunQueue::new(4));
+            // SAFETY: this thread owns `q`.
+            unsafe { assert!(q.set_runnext(Job(1)).is_none()) };
+            let theirs = Arc::clone(&q);
+            let reader = thread::spawn(move || theirs.is_empty());
+            // SAFETY: as above.
+            unsafe {
+                let kicked = q.set_runnext(Job(2)).expect("nobody steals here");
+                assert!(q.push_back(kicked).is_ok());
+                q.pop_runnext();
+                assert!(q.set_runnext(Job(3)).is_none());
+                q.pop_runnext();
+                assert!(q.push_back(Job(4)).is_ok());
+                assert_eq!(q.pop_back(), Some((Job(4), 0)));
             }
             assert!(!reader.join().expect("no panic"));
         });

@@ -95,6 +95,7 @@ pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
         | Event::Retake { p, .. }
         | Event::Handoff { p, .. }
         | Event::Drain { p, .. } => (Some(p), None),
+        Event::Assign { p, g } => (Some(p), Some(g)),
         _ => (None, None),
     }
 }
@@ -198,7 +199,7 @@ impl State {
         }
         match *event {
             Event::Start {
-                source: Source::Local,
+                source: Source::Local | Source::Youngest,
                 pos,
                 ..
             } => own(&|p| p.head == pos && p.tail != p.head),
@@ -315,7 +316,7 @@ impl State {
                 if let Some(p) = context.p {
                     let p = self.touch(p, touched);
                     match source {
-                        Source::Local => p.head = pos.wrapping_add(1),
+                        Source::Local | Source::Youngest => p.head = pos.wrapping_add(1),
                         Source::Runnext => p.runnext = GId::NONE,
                         _ => {}
                     }

@@ -1,78 +1,9 @@
-//! The values of a policy, and their one string form.
+//! The one string form of a policy: `name=value,name=value`.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::knobs::KNOBS;
-
-/// How many Gs a thief takes from a victim's ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steal {
-    /// Half, rounded up.
-    Half,
-    /// This many, at most half of the ring's capacity.
-    Count(u32),
-}
-
-/// Where a G goes that yields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum YieldTo {
-    /// The tail of the global queue.
-    Global,
-    /// The tail of the P's own ring.
-    Local,
-}
-
-/// Every decision of the scheduler that can be varied. The default is what Go does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Gs that a P's ring holds, without `runnext`.
-    pub local_queue: u32,
-    /// Whether a readied or spawned G goes into `runnext`.
-    pub runnext: bool,
-    /// Whether a G taken from `runnext` goes on with the time slice of the one before it.
-    pub runnext_inherits: bool,
-    /// Which part of a full ring goes to the global queue, in percent.
-    pub overflow: u32,
-    /// Every how many time slices a P looks at the global queue first; 0 = never.
-    pub global_tick: u32,
-    /// How many Gs a thief takes.
-    pub steal: Steal,
-    /// How often a thief passes over all Ps; the last pass also takes timers and `runnext`.
-    pub steal_rounds: u32,
-    /// Spinning Ms allowed, in percent of the busy Ps.
-    pub spin: u32,
-    /// How long a G may run before it is asked to give way, in ns.
-    pub time_slice_ns: u64,
-    /// The shortest pause of sysmon, in ns.
-    pub sysmon_ns: u64,
-    /// The longest pause of sysmon, in ns.
-    pub sysmon_max_ns: u64,
-    /// Where a G goes that yields.
-    pub yield_to: YieldTo,
-    /// How long a P stays with a system call though nothing waits for it, in ns.
-    pub syscall_ns: u64,
-}
-
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
-            local_queue: 256,
-            runnext: true,
-            runnext_inherits: true,
-            overflow: 50,
-            global_tick: 61,
-            steal: Steal::Half,
-            steal_rounds: 4,
-            spin: 50,
-            time_slice_ns: 10_000_000,
-            sysmon_ns: 20_000,
-            sysmon_max_ns: 10_000_000,
-            yield_to: YieldTo::Global,
-            syscall_ns: 10_000_000,
-        }
-    }
-}
+use crate::knobs::{KNOBS, Policy};
 
 /// Why a string is no policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +19,7 @@ pub enum ParseError {
         /// What was given.
         value: String,
         /// What it takes.
-        takes: &'static str,
+        takes: String,
     },
 }
 
@@ -135,7 +66,7 @@ impl FromStr for Policy {
             (knob.set)(&mut policy, value).ok_or_else(|| ParseError::Value {
                 name: knob.name,
                 value: value.to_owned(),
-                takes: knob.takes,
+                takes: knob.takes.to_string(),
             })?;
         }
         Ok(policy)
@@ -165,6 +96,7 @@ impl fmt::Display for Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::{Takes, Value};
 
     #[test]
     fn the_default_prints_and_parses_as_default() {
@@ -181,6 +113,43 @@ mod tests {
                 assert_eq!(&(knob.get)(&policy), value, "{}", knob.name);
                 assert_eq!(policy.to_string().parse(), Ok(policy), "{}", knob.name);
             }
+        }
+    }
+
+    #[test]
+    fn every_range_ends_where_it_says() {
+        let takes = |name: &str, value: String| format!("{name}={value}").parse::<Policy>().is_ok();
+        for knob in KNOBS {
+            match knob.takes {
+                Takes::Switch => {
+                    assert!(takes(knob.name, "on".into()) && takes(knob.name, "off".into()));
+                    assert!(!takes(knob.name, "1".into()), "{}", knob.name);
+                }
+                Takes::Number { least, most, .. } => {
+                    assert!(takes(knob.name, least.to_string()), "{}", knob.name);
+                    assert!(takes(knob.name, most.to_string()), "{}", knob.name);
+                    let outside = [i64::from(least) - 1, i64::from(most) + 1];
+                    assert!(!outside.iter().any(|n| takes(knob.name, n.to_string())));
+                }
+                Takes::Time { least, most } => {
+                    assert!(takes(knob.name, least.show()), "{}", knob.name);
+                    assert!(takes(knob.name, most.show()), "{}", knob.name);
+                    let longer = most + std::time::Duration::from_nanos(1);
+                    assert!(!takes(knob.name, longer.show()), "{}", knob.name);
+                }
+                Takes::OneOf(named) => {
+                    assert!(
+                        named()
+                            .iter()
+                            .all(|(name, _)| takes(knob.name, (*name).into()))
+                    );
+                    assert!(!takes(knob.name, "none_of_them".into()), "{}", knob.name);
+                }
+                Takes::Words(_) => assert!(!takes(knob.name, "none_of_them".into())),
+            }
+            assert!(!knob.examples.is_empty(), "{}", knob.name);
+            let default = (knob.get)(&Policy::default());
+            assert!(!knob.examples.contains(&default.as_str()), "{}", knob.name);
         }
     }
 
