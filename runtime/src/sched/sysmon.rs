@@ -1,10 +1,10 @@
 //! The monitor thread: it needs no P and looks after what the Ms can't.
 //!
 //! Every round, 20 us to 10 ms apart: take Ps from system calls that last, ask Gs to give way whose time slice is used up, poll
-//! the network if nobody has for 10 ms. While all Ps are idle or the world is stopped it sleeps until it is woken.
+//! the network if nobody has for 10 ms, look whether the default number of Ps changed, print a line of `schedtrace`. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use gmp_policy::RetakeView;
@@ -16,7 +16,8 @@ use crate::limits::NETPOLL_PERIOD_NS;
 use crate::netpoll::Wait;
 use crate::sched::g::GRef;
 use crate::sched::park::Unparker;
-use crate::sched::{Sched, preempt, stw, wake};
+use crate::sched::schedtrace::Schedtrace;
+use crate::sched::{Sched, default_procs, preempt, stw, wake};
 use crate::sys::futex;
 use crate::time::now_ns;
 use crate::tracer::Tracer;
@@ -48,6 +49,14 @@ pub(crate) fn wake(sched: &Sched) {
     }
 }
 
+/// Waits until its thread is there and known by its number.
+pub(crate) fn wait_for_start(sched: &Sched) {
+    // Relaxed: the number alone is waited for.
+    while sched.sysmon_tid.load(Ordering::Relaxed) == 0 {
+        futex::wait(&sched.sysmon_tid, 0, None);
+    }
+}
+
 /// Asks it to end. The runtime is shut down already.
 pub(crate) fn end(sched: &Sched) {
     // Release, with the acquire in `has_ended`: nothing passes this way but the word itself, which only moves forward.
@@ -71,11 +80,19 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         "gmp-sysmon",
     );
     sched.keep_tally(&tracer);
+    // Relaxed: a number by itself; see `wait_for_start`.
+    sched
+        .sysmon_tid
+        .store(crate::sys::thread::gettid(), Ordering::Relaxed);
+    futex::wake_one(&sched.sysmon_tid);
+    sched.default_procs.watch_this_thread();
+    let mut schedtrace = Schedtrace::new(&sched.debug);
+    let mut looked_at_default = 0;
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
     while !sched.is_shutdown() {
         tracer.quiet(tracer.now());
-        if sched.is_idle() || sched.is_stopping() {
+        if !schedtrace.is_on() && (sched.is_idle() || sched.is_stopping()) {
             deep_sleep(sched);
             idle_rounds = 0;
         }
@@ -87,11 +104,13 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         }
         let now = now_ns();
         poll_network(sched, &mut tracer, now);
+        default_procs::look(sched, &mut tracer, &mut looked_at_default, now);
         if retake(sched, &mut tracer, &mut seen, now) > 0 {
             idle_rounds = 0
         } else {
             idle_rounds += 1
         }
+        schedtrace.print_if_due(sched, now);
     }
     tracer.awake();
     tracer.emit(tracer.now(), Event::MExit {});
@@ -101,8 +120,9 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
 
 /// Sleeps until a P is busy again, a timer is due, or the runtime ends.
 fn deep_sleep(sched: &Sched) {
-    // SeqCst: see `wake`.
+    // SeqCst and the fence: see `wake`. The number of idle Ps is read as a hint elsewhere, so the order must come from here.
     sched.sysmon_wait.store(1, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
         // The Ms watch the timers themselves; the limit only guards against a thread that was stopped from outside.
         futex::wait(&sched.sysmon_wait, 1, Some(Duration::from_secs(60)));
@@ -123,6 +143,11 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
     {
         return;
     }
+    ready_polled(sched, tracer);
+}
+
+/// Polls the network without blocking; what is ready goes to the global queue.
+pub(crate) fn ready_polled(sched: &'static Sched, tracer: &mut Tracer) {
     let mut tokens = Vec::new();
     if let Err(e) = sched.poller.poll(Wait::Now, &mut tokens) {
         crate::fatal::fatal(format_args!("the network poller failed: {e}"));
@@ -190,7 +215,7 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
             continue;
         }
         if let Some(from) = p.take_from_syscall() {
-            stw::note_retake(tracer, p, from, RetakeCause::Syscall);
+            stw::note_retake(sched, tracer, p, from, RetakeCause::Syscall);
             wake::handoff_p(sched, tracer, p);
             taken += 1;
         }

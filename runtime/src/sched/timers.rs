@@ -112,6 +112,11 @@ impl Timers {
         earliest
     }
 
+    /// Entries, zombies included.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Moves all entries to another P: this one is no more.
     pub(crate) fn move_to(&self, other: &Timers) {
         let mut entries = Vec::new();
