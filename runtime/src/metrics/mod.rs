@@ -166,6 +166,7 @@ impl Reading {
     }
 
     fn look(&mut self, sched: &'static Sched) {
+        sched.measures.calibrate();
         let locked = sched.lock();
         let now = now_ns();
         let idle_since = locked.idle_ps.iter().map(|p| p.idle_since.get());

@@ -87,6 +87,7 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
     spawn_thread("gmp-sysmon".into(), move || sysmon::run(sched, id));
     // The deadlock detector must know it before the main G can wait for something.
     sysmon::wait_for_start(sched);
+    sched.measures.calibrate();
     foreign::with(sched, spawn_main);
 }
 

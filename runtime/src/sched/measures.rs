@@ -3,12 +3,14 @@
 //!
 //! # What it costs
 //! A G is timed on one of eight of its ways from running to running again ([`Track`]; Go: `gTrackingPeriod`); on the others a step costs a
-//! branch. The histograms are shared by all threads, but one of eight steps alone touches them. Ps are timed when they become
-//! idle, beside a lock and a wake.
+//! branch. The histograms are shared by all threads, but one of eight steps alone touches them. Gs are timed by the clock of the trace, which
+//! is the cheaper one; its rate is measured while the runtime starts, which is exact enough for buckets, and again when sums are read. Ps are
+//! timed when they become idle, beside a lock and a wake.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use gmp_trace::clock::{self, Calibration, Snapshot};
 use gmp_trace::event::{GState, ParkReason};
 
 use crate::metrics::histogram::TimeHistogram;
@@ -21,8 +23,12 @@ const PERIOD: u8 = 8;
 pub(crate) struct Measures {
     /// How long Gs were runnable before they ran, of those that are timed.
     pub(crate) latencies: TimeHistogram,
-    /// How long Gs waited for mutexes, in ns: that of those that are timed, times [`PERIOD`].
-    mutex_wait_ns: AtomicU64,
+    /// How long Gs waited for mutexes, in ticks: that of those that are timed, times [`PERIOD`].
+    mutex_wait: AtomicU64,
+    /// The clocks when the runtime was made.
+    made: Snapshot,
+    /// Nanoseconds of a tick, times 2^32.
+    tick_ns: AtomicU64,
     /// From asking for a stop of the world to the last P's.
     pub(crate) stw_stopping: TimeHistogram,
     /// From asking for a stop of the world until it goes on.
@@ -36,16 +42,32 @@ impl Measures {
     pub(crate) fn new() -> Measures {
         Measures {
             latencies: TimeHistogram::new(),
-            mutex_wait_ns: AtomicU64::new(0),
+            mutex_wait: AtomicU64::new(0),
+            made: Snapshot::take(),
+            tick_ns: AtomicU64::new(1 << 32),
             stw_stopping: TimeHistogram::new(),
             stw_total: TimeHistogram::new(),
             no_p: AtomicU32::new(0),
         }
     }
 
+    /// Measures the clock's rate over the time since the runtime was made: a fraction of a millisecond at its start, good to about a
+    /// thousandth.
+    pub(crate) fn calibrate(&self) {
+        let hz = Calibration::between(&self.made, &Snapshot::take()).hz();
+        // Relaxed: a number by itself.
+        self.tick_ns
+            .store((1e9 / hz * 4_294_967_296.0) as u64, Ordering::Relaxed);
+    }
+
+    fn ns(&self, ticks: u64) -> u64 {
+        let tick_ns = self.tick_ns.load(Ordering::Relaxed);
+        u64::try_from((u128::from(ticks) * u128::from(tick_ns)) >> 32).unwrap_or(u64::MAX)
+    }
+
     /// How long Gs waited for mutexes, in ns; an estimate.
     pub(crate) fn mutex_wait_ns(&self) -> u64 {
-        self.mutex_wait_ns.load(Ordering::Relaxed)
+        self.ns(self.mutex_wait.load(Ordering::Relaxed))
     }
 
     /// A system call goes on without its P.
@@ -72,10 +94,10 @@ pub(crate) struct Track {
     on: Cell<bool>,
     /// Counts the ways.
     ways: Cell<u8>,
-    /// When the state began that is being timed.
+    /// When the state began that is being timed, in ticks.
     since: Cell<u64>,
-    /// How long it has been runnable on this way.
-    runnable_ns: Cell<u64>,
+    /// How long it has been runnable on this way, in ticks.
+    runnable: Cell<u64>,
 }
 
 impl Track {
@@ -85,7 +107,7 @@ impl Track {
             on: Cell::new(false),
             ways: Cell::new(0),
             since: Cell::new(0),
-            runnable_ns: Cell::new(0),
+            runnable: Cell::new(0),
         }
     }
 
@@ -94,7 +116,7 @@ impl Track {
         let ways = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8;
         self.ways.set(ways);
         self.on.set(ways.is_multiple_of(PERIOD));
-        self.runnable_ns.set(0);
+        self.runnable.set(0);
     }
 
     /// The G goes from one state to another; `reason` is what it waits for.
@@ -121,21 +143,22 @@ impl Track {
     /// Go: the end of `casgstatus`.
     #[cold]
     fn timed_step(&self, from: GState, to: GState, reason: ParkReason, measures: &Measures) {
-        let now = now_ns();
+        let now = clock::now_ticks();
         let lasted = now.saturating_sub(self.since.get());
         match from {
-            GState::Runnable => self.runnable_ns.set(self.runnable_ns.get() + lasted),
+            GState::Runnable => self.runnable.set(self.runnable.get() + lasted),
             GState::Waiting if is_mutex(reason) => {
                 let all = lasted.saturating_mul(u64::from(PERIOD));
                 // Relaxed: a statistic.
-                measures.mutex_wait_ns.fetch_add(all, Ordering::Relaxed);
+                measures.mutex_wait.fetch_add(all, Ordering::Relaxed);
             }
             _ => {}
         }
         self.since.set(now);
         if to == GState::Running {
             self.on.set(false);
-            measures.latencies.record(self.runnable_ns.replace(0));
+            let runnable = measures.ns(self.runnable.replace(0));
+            measures.latencies.record(runnable);
         }
     }
 }
@@ -209,11 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn ticks_become_nanoseconds() {
+        let measures = Measures::new();
+        let (ticks, began) = (clock::now_ticks(), now_ns());
+        while now_ns() < began + 20_000_000 {
+            std::hint::spin_loop();
+        }
+        measures.calibrate();
+        let (ticks, ns) = (clock::now_ticks() - ticks, now_ns() - began);
+        let error = measures.ns(ticks).abs_diff(ns) as f64 / ns as f64;
+        assert!(error < 0.01, "{error}");
+    }
+
+    #[test]
     fn waits_for_a_mutex_add_up() {
         let measures = Measures::new();
         lives(&Track::new(), &measures, 800, ParkReason::Mutex);
-        assert!(measures.mutex_wait_ns() > 0);
-        assert!(measures.mutex_wait_ns().is_multiple_of(u64::from(PERIOD)));
+        let ticks = measures.mutex_wait.load(Ordering::Relaxed);
+        assert!(ticks > 0 && ticks.is_multiple_of(u64::from(PERIOD)));
     }
 
     #[test]
