@@ -372,3 +372,23 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
         assert!(missed * 4 <= seen, "{kind:?}: {missed} of {seen}");
     }
 }
+
+/// Sysmon sleeps deeply while all Ps are idle. Whatever ends that must wake it, or nobody preempts what runs then.
+#[test]
+fn after_an_idle_time_a_g_that_computes_is_preempted() {
+    run(1, || {
+        for _ in 0..20 {
+            time::sleep(Duration::from_millis(5));
+            let began = Instant::now();
+            let seen = Arc::new(AtomicBool::new(false));
+            let theirs = Arc::clone(&seen);
+            let g = go(move || theirs.store(true, Ordering::Relaxed));
+            while !seen.load(Ordering::Relaxed) {
+                checkpoint();
+                // It would go on for the minute that sysmon's deep sleep lasts at most.
+                assert!(began.elapsed() < Duration::from_secs(20));
+            }
+            g.join().expect("no panic");
+        }
+    });
+}
