@@ -1,7 +1,7 @@
 //! How a runtime is made: its settings, and the one unsafe constructor with the contract of the whole library.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,13 +10,15 @@ use gmp_trace::spool::writer::{Spool, SpoolOptions};
 use gmp_trace::version::info;
 
 use crate::context::{StackPool, overflow};
+use crate::debug::Debug;
 use crate::limits::{DEFAULT_STACK, MAX_MS, MAX_PROCS, MIN_STACK};
 use crate::netpoll::Poller;
 use crate::perf::Plan;
 use crate::sched::Sched;
 use crate::sched::boot::{self, Outcome};
+use crate::sched::default_procs::DefaultProcs;
 use crate::spawn;
-use crate::{sys, tracer};
+use crate::tracer;
 
 /// The settings of a runtime; [`Builder::run`] starts it.
 ///
@@ -35,6 +37,9 @@ pub struct Builder {
     policy: Policy,
     max_ms: usize,
     seed: u64,
+    /// The folder that describes this process, and CPUs instead of those in its affinity mask: for tests.
+    process: PathBuf,
+    cpus: Option<u32>,
 }
 
 impl Builder {
@@ -54,11 +59,14 @@ impl Builder {
             policy: Policy::default(),
             max_ms: MAX_MS,
             seed: 1,
+            process: PathBuf::from("/proc/self"),
+            cpus: None,
         }
     }
 
-    /// How many Ps: how many Gs run at the same time. Default: the CPUs this process may use, the cgroup's quota considered.
-    /// `GMP_PROCS` in the environment wins.
+    /// How many Ps: how many Gs run at the same time. Default: the CPUs this process may use, but no more than its cgroup's quota, rounded
+    /// up and at least 2; a change of either is followed while the program runs, within a second or so. Neither this nor `GMP_PROCS`
+    /// in the environment, which wins, is changed later but by [`crate::set_procs`].
     pub fn procs(mut self, procs: usize) -> Builder {
         self.procs = Some(
             u32::try_from(procs)
@@ -80,7 +88,8 @@ impl Builder {
         self
     }
 
-    /// The most threads there may be at once before the program ends with an error. Default 10,000.
+    /// The most threads for Gs there may be at once before the program ends with an error. Default 10,000. [`crate::set_max_threads`]
+    /// changes it later.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_ms = threads.max(1);
         self
@@ -89,6 +98,14 @@ impl Builder {
     /// The seed of the scheduler's random choices. Default 1.
     pub fn seed(mut self, seed: u64) -> Builder {
         self.seed = seed;
+        self
+    }
+
+    /// What the default number of Ps is computed from, in place of this process and this machine.
+    #[cfg(test)]
+    pub(crate) fn default_procs_of(mut self, process: &Path, cpus: u32) -> Builder {
+        self.process = process.to_owned();
+        self.cpus = Some(cpus);
         self
     }
 
@@ -136,11 +153,13 @@ impl Builder {
     }
 
     fn make(self) -> (&'static Sched, u32) {
-        let procs = from_environment(gmp_trace::version::ENV_PROCS)
-            .or(self.procs)
-            .unwrap_or_else(|| {
-                gmp_policy::default_procs(sys::affinity::cpus(), sys::cgroup::cpu_quota())
-            })
+        let debug = Debug::from_environment();
+        let process = Some(self.process.as_path()).filter(|_| debug.containermaxprocs);
+        let default_procs = DefaultProcs::new(process, self.cpus, debug.updatemaxprocs);
+        let asked = from_environment(gmp_trace::version::ENV_PROCS).or(self.procs);
+        default_procs.set_custom(asked.is_some());
+        let procs = asked
+            .unwrap_or_else(|| default_procs.get())
             .clamp(1, MAX_PROCS as u32);
         let policy: Policy =
             from_environment(gmp_trace::version::ENV_POLICY).unwrap_or(self.policy);
@@ -152,7 +171,7 @@ impl Builder {
         };
         let spool = spool(procs, &policy, self.stack_bytes);
         let counters = spool.as_deref().and_then(counters);
-        let sched = Sched::new(
+        let mut sched = Sched::new(
             policy,
             stacks,
             poller,
@@ -164,6 +183,8 @@ impl Builder {
         if let Some(spool) = &sched.spool {
             sched.pins.state(spool);
         }
+        sched.default_procs = default_procs;
+        sched.debug = debug;
         (Box::leak(Box::new(sched)), procs)
     }
 }

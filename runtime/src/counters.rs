@@ -51,20 +51,51 @@ pub fn procs() -> usize {
     this().map_or(0, |s| s.procs() as usize)
 }
 
-/// Changes the number of Ps while the program runs; returns the number before. The world stops for a moment.
+/// Changes the number of Ps while the program runs; returns the number before. 0 changes nothing. Go: `runtime.GOMAXPROCS`.
+///
+/// The world stops for a moment, unless there are that many already. From then on the number follows neither the cgroup's quota nor the
+/// CPUs that the process may use, until [`set_default_procs`].
 ///
 /// # Blocking
-/// Blocks the M until all others came to rest.
+/// Parks the G while others have the world stopped; then blocks the M until all others came to rest.
 pub fn set_procs(n: usize) -> usize {
+    match (this(), n) {
+        (None, _) => 0,
+        (Some(sched), 0) => sched.procs() as usize,
+        (Some(sched), n) => {
+            let n = u32::try_from(n).unwrap_or(u32::MAX);
+            sched::default_procs::set_custom(sched, n) as usize
+        }
+    }
+}
+
+/// Changes the number of Ps to the default as of now, and lets it follow the cgroup's quota and the affinity mask again, whatever was asked
+/// for before. Go: `runtime.SetDefaultGOMAXPROCS`.
+///
+/// # Blocking
+/// As [`set_procs`].
+pub fn set_default_procs() {
+    if let Some(sched) = this() {
+        sched::default_procs::set_default(sched);
+    }
+}
+
+/// Changes how many threads for Gs there may be at once; returns the number before, 0 outside a runtime. The program ends with an error
+/// when it needs more, and at once if it has more already. Sysmon is not counted. Go: `debug.SetMaxThreads`.
+pub fn set_max_threads(n: usize) -> usize {
     let Some(sched) = this() else { return 0 };
-    let before = sched.procs() as usize;
-    if n > 0 {
-        sched::stw::set_procs(sched, u32::try_from(n).unwrap_or(u32::MAX));
+    let locked = sched.lock();
+    // Relaxed: a number by itself.
+    let before = sched.max_ms.swap(n, std::sync::atomic::Ordering::Relaxed);
+    let ms = locked.ms;
+    drop(locked);
+    if ms > n {
+        sched::boot::too_many_threads(n);
     }
     before
 }
 
-/// The number of Gs that have not ended; 0 outside a runtime.
+/// The number of Gs that have not ended, those of the runtime's own excluded; 0 outside a runtime. Go: `runtime.NumGoroutine`.
 pub fn num_goroutines() -> usize {
     this().map_or(0, |s| {
         usize::try_from(s.live_gs.load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(0)

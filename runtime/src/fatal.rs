@@ -23,3 +23,15 @@ pub(crate) fn exit(what: fmt::Arguments<'_>) -> ! {
     // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(2) }
 }
+
+/// Prints the message, and what goes before it, as Go's runtime does and exits with status 2: for ends that Go's programs come to as well, in its words.
+#[cold]
+#[inline(never)]
+pub(crate) fn throw(before: fmt::Arguments<'_>, what: fmt::Arguments<'_>) -> ! {
+    // One write, so that nothing gets in between.
+    let text = format!("{before}fatal error: {what}\n");
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    // No destructors: other Ms are still running Gs.
+    // SAFETY: `_exit` has no preconditions.
+    unsafe { libc::_exit(2) }
+}

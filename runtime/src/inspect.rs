@@ -31,7 +31,7 @@ pub struct LocalQueue {
     pub ring: Vec<GId>,
 }
 
-/// What is in the run queues; empty outside a runtime.
+/// What is in the run queues; empty outside a runtime and after its end.
 ///
 /// ```
 /// // SAFETY: nothing bound to a thread is held over a call into the runtime.
@@ -68,4 +68,5 @@ pub fn run_queues() -> RunQueues {
             global_operations,
         }
     })
+    .unwrap_or_default()
 }

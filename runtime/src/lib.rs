@@ -18,7 +18,11 @@ mod builder;
 #[cfg(not(loom))]
 mod counters;
 #[cfg(not(loom))]
+mod debug;
+#[cfg(not(loom))]
 pub mod fs;
+#[cfg(not(loom))]
+pub mod metrics;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
@@ -57,13 +61,17 @@ mod sys;
 #[cfg(not(loom))]
 pub use builder::Builder;
 #[cfg(not(loom))]
-pub use counters::{Stats, num_goroutines, num_threads, procs, set_procs, stats};
+pub use counters::{
+    Stats, num_goroutines, num_threads, procs, set_default_procs, set_max_threads, set_procs, stats,
+};
 #[cfg(not(loom))]
 pub use gmp_policy::Policy;
 #[cfg(not(loom))]
 pub use gmp_trace::ids::GId;
 #[cfg(not(loom))]
 pub use gmp_trace::tally::Tally;
+#[cfg(not(loom))]
+pub use sched::lock::{lock_os_thread, unlock_os_thread};
 #[cfg(not(loom))]
 pub use sched::preempt::checkpoint;
 #[cfg(not(loom))]

@@ -32,5 +32,8 @@ pub(crate) const MUTEX_SPINS: u32 = 4;
 /// Pauses between two looks. Go: `active_spin_cnt`.
 pub(crate) const MUTEX_PAUSES: u32 = 30;
 
+/// Threads that ended which are remembered, because the kernel may list them for a moment more.
+pub(crate) const ENDED_TIDS: usize = 64;
+
 const _: () = assert!(MIN_STACK <= DEFAULT_STACK);
 const _: () = assert!(FREE_GS_PER_P >= 2);

@@ -168,8 +168,34 @@ pub(crate) fn spawn_global(
     body: impl FnOnce() -> bool + Send + 'static,
     location: &'static Location<'static>,
 ) -> GId {
+    let g = take_free(sched);
+    spawn_there(sched, tracer, g, body, location)
+}
+
+/// Spawns a G of the runtime's own, which is not counted and which no deadlock is about.
+#[track_caller]
+pub(crate) fn spawn_system(
+    sched: &'static Sched,
+    tracer: &mut Tracer,
+    body: impl FnOnce() -> bool + Send + 'static,
+) {
+    let g = take_free(sched);
+    g.system.set(true);
+    spawn_there(sched, tracer, g, body, Location::caller());
+}
+
+fn take_free(sched: &'static Sched) -> GRef {
     let free = sched.lock().free.pop();
-    let g = free.unwrap_or_else(|| run::new_g(sched));
+    free.unwrap_or_else(|| run::new_g(sched))
+}
+
+fn spawn_there(
+    sched: &'static Sched,
+    tracer: &mut Tracer,
+    g: GRef,
+    body: impl FnOnce() -> bool + Send + 'static,
+    location: &'static Location<'static>,
+) -> GId {
     let id = GId(sched.next_gid.fetch_add(1, Ordering::Relaxed));
     prepare(g, id, body, location);
     let ticks = tracer.now();
@@ -204,7 +230,9 @@ fn prepare(
         Ok(stack) => stack,
         Err(e) => panic!("cannot get a stack for a new G: {e}"),
     };
-    g.sched.live_gs.fetch_add(1, Ordering::Relaxed);
+    if !g.system.get() {
+        g.sched.live_gs.fetch_add(1, Ordering::Relaxed);
+    }
     let coroutine = Coroutine::new(stack, move |suspender| {
         g.suspender.set(suspender);
         let panicked = body();

@@ -13,7 +13,7 @@ use gmp_policy::knobs::netpoll::Netpoll;
 use gmp_trace::event::{Event, MKind};
 use gmp_trace::ids::{MId, PId};
 
-use crate::limits::SHUTDOWN_PATIENCE;
+use crate::limits::{ENDED_TIDS, SHUTDOWN_PATIENCE};
 use crate::sched::m::{self, M};
 use crate::sched::{Sched, poller_thread, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
@@ -74,6 +74,10 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
         // For ever: see `poller_thread`. Relaxed: no M has started.
         sched.last_poll.store(0, Ordering::Relaxed);
     }
+    // Relaxed: for the deadlock detector, which runs on threads that are started later.
+    sched
+        .runner_tid
+        .store(crate::sys::thread::gettid(), Ordering::Relaxed);
     super::set_home(sched);
     foreign::with(sched, |tracer| {
         tracer.emit(tracer.now(), Event::Procs { procs });
@@ -83,7 +87,6 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
                 wake::put_idle_p(sched, &mut locked, sched.p(PId(i)));
             }
         }
-        spawn_main(tracer);
     });
     if sched.policy.netpoll == Netpoll::Thread {
         let id = next_mid(sched);
@@ -94,6 +97,10 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
     }
     let id = next_mid(sched);
     spawn_thread("gmp-sysmon".into(), move || sysmon::run(sched, id));
+    // The deadlock detector must know it before the main G can wait for something.
+    sysmon::wait_for_start(sched);
+    sched.measures.calibrate();
+    foreign::with(sched, spawn_main);
 }
 
 /// Stops everything that can be stopped; the trace of what came to rest is complete afterwards.
@@ -111,6 +118,7 @@ pub(crate) fn stop(sched: &'static Sched) {
     parked.iter().for_each(|m| m.unpark());
     sched.poller.wake();
     sysmon::end(sched);
+    sched.template.end();
     // Those that are parked or polling end at once, and so do sysmon and the poller thread; those in system calls when they come back, which
     // nobody waits for.
     let began = std::time::Instant::now();
@@ -138,12 +146,11 @@ fn next_mid(sched: &Sched) -> MId {
 /// Reserves a new M; its thread is still to be started. Counted as running from now on.
 pub(crate) fn new_m(sched: &'static Sched) -> &'static M {
     let mut locked = sched.lock();
-    if locked.ms >= sched.max_ms {
-        let max = sched.max_ms;
+    // Relaxed: a number by itself.
+    let max = sched.max_ms.load(Ordering::Relaxed);
+    if locked.ms >= max {
         drop(locked);
-        crate::fatal::exit(format_args!(
-            "program exceeds {max}-thread limit: too many Gs block in system calls at once (Builder::max_threads sets the limit)"
-        ));
+        too_many_threads(max);
     }
     let id = MId(locked.next_mid);
     locked.next_mid += 1;
@@ -157,10 +164,31 @@ pub(crate) fn new_m(sched: &'static Sched) -> &'static M {
     m
 }
 
-/// Starts the thread of a new M, which was given a P.
+/// There are more threads than there may be. Go: `checkmcount`.
+pub(crate) fn too_many_threads(max: usize) -> ! {
+    crate::fatal::throw(
+        format_args!("runtime: program exceeds {max}-thread limit\n"),
+        format_args!(
+            "thread exhaustion\n\ntoo many Gs block in system calls, or are locked to threads, at once: Builder::max_threads and set_max_threads set the limit"
+        ),
+    )
+}
+
+/// Starts the thread of a new M, which was given a P. Go: `newm`.
 pub(crate) fn start_thread(m: &'static M) {
+    if m::current().is_some_and(super::lock::is_tainted) {
+        m.sched.template.make(m);
+    } else {
+        spawn_m(m);
+    }
+}
+
+/// Starts the thread of a new M as a child of the calling one.
+pub(crate) fn spawn_m(m: &'static M) {
     spawn_thread(format!("gmp-m{}", m.id.0), move || {
         m::set_current(Some(m));
+        // Relaxed: for the deadlock detector, which does not look while this M runs; the lock orders its parking.
+        m.tid.store(crate::sys::thread::gettid(), Ordering::Relaxed);
         *m.tracer() = Tracer::start(
             m.sched.spool.as_ref(),
             m.id,
@@ -178,11 +206,26 @@ pub(crate) fn start_thread(m: &'static M) {
         tracer.emit(tracer.now(), Event::MExit {});
         tracer.finish();
         m::set_current(None);
-        m.sched.lock().ms -= 1;
+        end_m(m);
     });
 }
 
-fn spawn_thread(name: String, body: impl FnOnce() + Send + 'static) {
+/// The M is no more; its thread is about to end.
+fn end_m(m: &'static M) {
+    let mut locked = m.sched.lock();
+    locked.ms -= 1;
+    if m.ends.get() {
+        locked.ending_ms -= 1;
+        locked.all_ms.retain(|other| !std::ptr::eq(*other, m));
+        locked.ended_tids.push_back(m.tid.load(Ordering::Relaxed));
+        if locked.ended_tids.len() > ENDED_TIDS {
+            locked.ended_tids.pop_front();
+        }
+    }
+}
+
+/// Starts a thread of the runtime.
+pub(crate) fn spawn_thread(name: String, body: impl FnOnce() + Send + 'static) {
     if let Err(e) = std::thread::Builder::new().name(name).spawn(body) {
         crate::fatal::exit(format_args!(
             "cannot create a thread: {e} (ulimit -u, or the cgroup's pids.max?)"

@@ -2,7 +2,10 @@
 //!
 //! It is looked for when an M parks: if no M is left that runs, is in a system call or polls, no timer waits, and the runtime is not
 //! ending, then nobody is left to ready a G, unless a thread that is not the runtime's does. If there is none, the program
-//! ends as Go's does; if there is, the user is warned once.
+//! ends as Go's does, in Go's words; if there is, the user is warned once.
+//!
+//! Go's other text, of a program without goroutines, has no case here: `run` returns as soon as the main G has ended, and there is
+//! no `Goexit` by which it could end and leave the program waiting.
 
 use std::fmt::Write;
 use std::sync::PoisonError;
@@ -17,7 +20,7 @@ const REPORTED: usize = 100;
 
 /// Called under the lock by an M that is about to park. Go: `checkdead`.
 pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
-    let running = locked.ms - locked.idle_ms.len() - locked.idle_locked.len();
+    let running = locked.ms - locked.ending_ms - locked.idle_ms.len() - locked.idle_locked.len();
     if running > 0 || sched.is_stopping() || sched.is_shutdown() || locked.global.len() > 0 {
         return;
     }
@@ -32,12 +35,12 @@ pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
     {
         return;
     }
-    let foreign = foreign_threads(locked.ms);
+    let foreign = foreign_threads(sched, locked);
     if foreign == 0 {
-        crate::fatal::exit(format_args!(
-            "all goroutines are asleep - deadlock!\n{}",
-            report(sched)
-        ));
+        crate::fatal::throw(
+            format_args!(""),
+            format_args!("all goroutines are asleep - deadlock!\n\n{}", report(sched)),
+        );
     }
     if !sched.deadlock_warned.swap(true, Ordering::Relaxed) {
         eprintln!(
@@ -47,21 +50,31 @@ pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
     }
 }
 
-/// How many threads of this process are neither Ms, nor sysmon, nor the poller thread, nor the one that waits for the runtime to end, nor the spool's.
-fn foreign_threads(ms: usize) -> usize {
+/// How many threads of this process are neither Ms of this runtime, nor sysmon, nor the template thread, nor the poller thread, nor the one that
+/// waits for the runtime to end, nor the spool's.
+fn foreign_threads(sched: &Sched, locked: &Locked) -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
         return 1;
     };
-    let mut ours = 0;
-    let mut all = 0usize;
-    for task in tasks.flatten() {
-        all += 1;
-        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        let names = ["gmp-sysmon", "gmp-spool", poller_thread::NAME];
-        ours += usize::from(names.iter().any(|n| name.starts_with(n)));
-    }
-    // One more is ours: the thread in `Builder::run`.
-    all.saturating_sub(ms + ours + 1)
+    // Relaxed: written before any of the threads that park was started.
+    let mut ours: Vec<u32> = [&sched.runner_tid, &sched.sysmon_tid]
+        .into_iter()
+        .chain(locked.all_ms.iter().map(|m| &m.tid))
+        .map(|tid| tid.load(Ordering::Relaxed))
+        .collect();
+    ours.push(sched.template.tid());
+    tasks
+        .flatten()
+        .filter(|task| {
+            let tid = task.file_name().to_string_lossy().parse().unwrap_or(0);
+            let is_called = |name: &str| {
+                std::fs::read_to_string(task.path().join("comm"))
+                    .is_ok_and(|comm| comm.starts_with(name))
+            };
+            let ended = locked.ended_tids.contains(&tid) && is_called("gmp-m");
+            !ours.contains(&tid) && !ended && !is_called("gmp-spool") && !is_called(poller_thread::NAME)
+        })
+        .count()
 }
 
 /// Every G that has not ended, what it waits for and where it was spawned.
@@ -69,7 +82,10 @@ fn report(sched: &Sched) -> String {
     let gs = sched.all_gs.lock().unwrap_or_else(PoisonError::into_inner);
     let mut out = String::new();
     let mut more = 0;
-    let live: Vec<_> = gs.iter().filter(|g| g.state() != GState::Dead).collect();
+    let live: Vec<_> = gs
+        .iter()
+        .filter(|g| g.state() != GState::Dead && !g.system.get())
+        .collect();
     for (i, g) in live.iter().enumerate() {
         if i >= REPORTED {
             more += 1;
@@ -79,11 +95,20 @@ fn report(sched: &Sched) -> String {
             GState::Waiting => g.reason().word().to_owned(),
             other => other.word().to_owned(),
         };
+        let locked = if g.locked_m.load(Ordering::Relaxed).is_null() {
+            ""
+        } else {
+            ", locked to thread"
+        };
         let site = g
             .site()
             .map_or_else(|| "unknown".to_owned(), ToString::to_string);
         // Writing to a String does not fail.
-        let _ = writeln!(out, "goroutine {} [{what}]: spawned at {site}", g.id().0);
+        let _ = writeln!(
+            out,
+            "goroutine {} [{what}{locked}]: spawned at {site}",
+            g.id().0
+        );
     }
     if more > 0 {
         let _ = writeln!(out, "... and {more} more");

@@ -51,7 +51,7 @@ impl Pick {
 pub(crate) fn find_runnable(m: &'static M) -> Option<Pick> {
     loop {
         if m.sched.is_stopping() {
-            stw::stop_here(m);
+            stw::stop_here(m)?;
         }
         if m.sched.is_shutdown() {
             return None;

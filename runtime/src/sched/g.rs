@@ -27,6 +27,7 @@ use crate::context::{Coroutine, Stack, Suspender};
 use crate::fatal::fatal;
 use crate::sched::Sched;
 use crate::sched::m::M;
+use crate::sched::measures::Track;
 use crate::sched::park::Commit;
 use crate::sched::runq::Item;
 use crate::spans::Entered;
@@ -64,6 +65,12 @@ pub(crate) struct G {
     pub(crate) locked_m: AtomicPtr<M>,
     /// Whether the lock to its M was taken only because it parked while it unwound.
     pub(crate) pinned_by_panic: Cell<bool>,
+    /// How often it locked itself to its M and did not undo it. Written by itself while it runs.
+    pub(crate) lock_count: Cell<u32>,
+    /// Whether it is the runtime's own, which nobody counts or waits for. Written while dead.
+    pub(crate) system: Cell<bool>,
+    /// The timing of its waits.
+    track: Track,
     /// Whether it ended by a panic.
     pub(crate) panicked: AtomicBool,
     /// How often it moved between Ms: the `seq` of its events. Written by the owner.
@@ -103,6 +110,9 @@ impl G {
             m: AtomicPtr::new(std::ptr::null_mut()),
             locked_m: AtomicPtr::new(std::ptr::null_mut()),
             pinned_by_panic: Cell::new(false),
+            lock_count: Cell::new(0),
+            system: Cell::new(false),
+            track: Track::new(),
             panicked: AtomicBool::new(false),
             seq: Cell::new(0),
             kind: Cell::new(GKind::Stackful),
@@ -169,6 +179,7 @@ impl G {
         self.seq.set(0);
         self.kind.set(kind);
         self.site.set(Some(site));
+        self.track.born(id.0);
         self.transition(GState::Dead, GState::Runnable);
     }
 
@@ -188,6 +199,8 @@ impl G {
                 self.id()
             ));
         }
+        self.track
+            .step(from, to, || self.reason(), &self.sched.measures);
         // Release pairs with the acquire in `state`. No read-modify-write is needed: only the owner writes.
         self.state.store(to as u8, Ordering::Release);
     }

@@ -33,7 +33,9 @@ pub(crate) struct M {
     /// The G it runs, also while that is in a system call.
     pub(crate) g: Cell<Option<GRef>>,
     /// Whether it is counted as spinning.
-    pub(crate) spinning: Cell<bool>,
+    pub(crate) spinning: Shown,
+    /// Whether its thread is to end: its locked G did.
+    pub(crate) ends: Cell<bool>,
     /// Passes over all Ps and victims tried in the present search.
     pub(crate) search: Cell<(u32, u32)>,
     /// When it found nothing for the first time in the present search, in ns; 0 = not yet. Kept only for a policy that asks.
@@ -56,12 +58,36 @@ pub(crate) struct M {
     pub(crate) next_spinning: AtomicBool,
     /// How its locked G was found, when it is woken for it. Written by the waker under the scheduler's lock.
     pub(crate) next_pick: Cell<Option<Pick>>,
+    /// The kernel's number of its thread; 0 until that runs.
+    pub(crate) tid: AtomicU32,
     /// Asks the running G to give way at its next call into the runtime.
     pub(crate) preempt: AtomicBool,
     /// Its end of the trace, and its own counters.
     tracer: UnsafeCell<Tracer>,
     /// 0 = nobody woke it, 1 = somebody did.
     wake: AtomicU32,
+}
+
+/// A flag of an M's own thread that reports may look at.
+pub(crate) struct Shown(AtomicBool);
+
+impl Shown {
+    fn new() -> Shown {
+        Shown(AtomicBool::new(false))
+    }
+
+    /// As of now.
+    #[inline]
+    pub(crate) fn get(&self) -> bool {
+        // Relaxed: the M's own thread alone relies on it.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The M's own thread sets it.
+    #[inline]
+    pub(crate) fn set(&self, to: bool) {
+        self.0.store(to, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: the cells are used by the M's own thread, except `next_pick`, which the waker writes while the M is parked and which
@@ -79,7 +105,9 @@ impl M {
             p: Cell::new(None),
             old_p: Cell::new(None),
             g: Cell::new(None),
-            spinning: Cell::new(false),
+            spinning: Shown::new(),
+            ends: Cell::new(false),
+            tid: AtomicU32::new(0),
             search: Cell::new((0, 0)),
             spins_since: Cell::new(0),
             victims: RefCell::new(Vec::new()),

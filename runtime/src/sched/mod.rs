@@ -2,10 +2,14 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`],
-//! [`syscall`], [`lock`], [`preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`] (the loops).
+//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`], [`world`] (where they wait); [`wake`], [`park`], [`steal`],
+//! [`find`], [`syscall`], [`lock`], [`preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`],
+//! [`template`] (the loops); [`default_procs`] (how many Ps); [`measures`], [`schedtrace`] (what is known of it all).
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use gmp_policy::{Policy, Topology};
@@ -13,25 +17,32 @@ use gmp_trace::ids::PId;
 use gmp_trace::spool::writer::{Spool, TallyBlock};
 
 use crate::context::StackPool;
+use crate::debug::Debug;
 use crate::netpoll::Poller;
 use crate::perf::Plan;
+use crate::sched::default_procs::DefaultProcs;
 use crate::sched::g::GRef;
 use crate::sched::global_queue::{GlobalQueue, LengthHint};
 use crate::sched::idle::Idle;
 use crate::sched::m::M;
+use crate::sched::measures::{CpuTime, Measures};
 use crate::sched::p::P;
 use crate::sched::pin::Pins;
 use crate::sched::poll_until::PollUntil;
+use crate::sched::template::Template;
+use crate::sched::world::World;
 
 pub(crate) mod boot;
 pub(crate) mod claim;
 pub(crate) mod deadlock;
+pub(crate) mod default_procs;
 pub(crate) mod find;
 pub(crate) mod g;
 pub(crate) mod global_queue;
 pub(crate) mod idle;
 pub(crate) mod lock;
 pub(crate) mod m;
+pub(crate) mod measures;
 pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
@@ -41,14 +52,17 @@ pub(crate) mod poller_thread;
 pub(crate) mod preempt;
 pub(crate) mod run;
 pub(crate) mod runq;
+pub(crate) mod schedtrace;
 pub(crate) mod steal;
 pub(crate) mod stw;
 pub(crate) mod syscall;
 pub(crate) mod sysmon;
 pub(crate) mod timer_set;
+pub(crate) mod template;
 pub(crate) mod timers;
 pub(crate) mod wait_queue;
 pub(crate) mod wake;
+pub(crate) mod world;
 
 use crate::limits::MAX_PROCS;
 
@@ -90,8 +104,8 @@ pub(crate) struct Sched {
     pub(crate) stopping: AtomicBool,
     /// Ps that still have to stop; a futex word for the stopper.
     pub(crate) stop_wait: AtomicU32,
-    /// Whether somebody is stopping the world or has it stopped: one at a time.
-    pub(crate) world: AtomicBool,
+    /// The right to stop the world.
+    pub(crate) world: World,
     /// When the network was last polled, in ns; 0 while an M is blocked in the poller, or always if a thread is there for it.
     pub(crate) last_poll: AtomicU64,
     /// Until when the blocked poller sleeps.
@@ -109,7 +123,19 @@ pub(crate) struct Sched {
     /// What to do with the counters of threads that ended or run: all blocks ever made.
     pub(crate) tallies: Mutex<Vec<TallyBlock>>,
     /// The most Ms there may be.
-    pub(crate) max_ms: usize,
+    pub(crate) max_ms: AtomicUsize,
+    /// Where the default number of Ps comes from, and whether it is in force.
+    pub(crate) default_procs: DefaultProcs,
+    /// The thread that makes threads for locked ones.
+    pub(crate) template: Template,
+    /// What is measured beside counting.
+    pub(crate) measures: Measures,
+    /// What `GMP_DEBUG` asks for.
+    pub(crate) debug: Debug,
+    /// The kernel's number of the thread that waits for the main G.
+    pub(crate) runner_tid: AtomicU32,
+    /// The kernel's number of sysmon's thread.
+    pub(crate) sysmon_tid: AtomicU32,
     /// The seed of the Ms' random numbers.
     pub(crate) seed: u64,
     /// Whether the possible deadlock beside foreign threads was reported already.
@@ -128,6 +154,12 @@ pub(crate) struct Locked {
     pub(crate) all_ms: Vec<&'static M>,
     /// Ms made and not ended.
     pub(crate) ms: usize,
+    /// Of those, Ms whose thread is about to end.
+    pub(crate) ending_ms: usize,
+    /// The threads of the Ms that ended last: the kernel may still know them.
+    pub(crate) ended_tids: VecDeque<u32>,
+    /// The time of the Ps.
+    pub(crate) cpu: CpuTime,
     /// Ms parked until the G that is locked to them can run.
     pub(crate) idle_locked: Vec<&'static M>,
     /// The next M number, those of sysmon and foreign threads included.
@@ -167,6 +199,9 @@ impl Sched {
                 idle_ps: Vec::new(),
                 all_ms: Vec::new(),
                 ms: 0,
+                ending_ms: 0,
+                ended_tids: VecDeque::new(),
+                cpu: CpuTime::new(),
                 idle_locked: Vec::new(),
                 next_mid: 0,
                 free: Vec::new(),
@@ -177,7 +212,7 @@ impl Sched {
             next_object: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             stop_wait: AtomicU32::new(0),
-            world: AtomicBool::new(false),
+            world: World::new(),
             last_poll: AtomicU64::new(1),
             poll_until: PollUntil::new(),
             polling: AtomicBool::new(false),
@@ -186,7 +221,13 @@ impl Sched {
             sysmon_life: AtomicU32::new(sysmon::RUNS),
             poller_thread: AtomicBool::new(false),
             tallies: Mutex::new(Vec::new()),
-            max_ms,
+            max_ms: AtomicUsize::new(max_ms),
+            default_procs: DefaultProcs::new(None, None, false),
+            template: Template::new(),
+            measures: Measures::new(),
+            debug: Debug::default(),
+            runner_tid: AtomicU32::new(0),
+            sysmon_tid: AtomicU32::new(0),
             seed,
             deadlock_warned: AtomicBool::new(false),
         }
@@ -240,7 +281,7 @@ impl Sched {
         }
     }
 
-    /// Whether this runtime is the one whose G calls: some of its Ms run Gs right now.
+    /// Whether all Ps are idle.
     pub(crate) fn is_idle(&self) -> bool {
         self.idle.idle_ps() == self.procs()
     }

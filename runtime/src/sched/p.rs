@@ -30,6 +30,10 @@ pub(crate) struct P {
     state: StateWord,
     /// The M that holds it, or whose G is in the system call. Written by that M; read by sysmon to ask for preemption.
     pub(crate) m: AtomicPtr<M>,
+    /// The M that held it last. Written by the owner. Go: `oldm`.
+    pub(crate) last_m: Cell<Option<&'static M>>,
+    /// Since when it has been idle. Written by who puts it on the list of idle ones.
+    pub(crate) idle_since: Cell<u64>,
     /// Counts time slices begun; the 61-tick rule and sysmon look at it. Written by the owner.
     pub(crate) sched_tick: AtomicU32,
     /// Counts system calls left or lost; sysmon looks at it. Written by the owner.
@@ -50,6 +54,8 @@ pub(crate) struct P {
     seq: Cell<u64>,
     /// Dead Gs with their stacks, ready for reuse.
     pub(crate) free: RefCell<Vec<GRef>>,
+    /// How many those are, for reports. Written by the owner.
+    pub(crate) free_len: AtomicU32,
     /// The next G number of its batch, and the end of the batch.
     ids: Cell<(u64, u64)>,
 }
@@ -66,6 +72,8 @@ impl P {
             id,
             state: StateWord::new(PState::Dead as u8),
             m: AtomicPtr::new(std::ptr::null_mut()),
+            last_m: Cell::new(None),
+            idle_since: Cell::new(0),
             sched_tick: AtomicU32::new(0),
             syscall_tick: AtomicU32::new(0),
             runq: RunQueue::new(ring),
@@ -76,6 +84,7 @@ impl P {
             timers_started: Cell::new(0),
             seq: Cell::new(0),
             free: RefCell::new(Vec::new()),
+            free_len: AtomicU32::new(0),
             ids: Cell::new((0, 0)),
         }
     }

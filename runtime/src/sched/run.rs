@@ -20,6 +20,9 @@ use crate::sched::{Sched, deadlock, lock, steal, syscall};
 pub(crate) fn schedule(m: &'static M) {
     take_next_p(m);
     loop {
+        if m.ends.get() {
+            return lock::leave(m);
+        }
         if m.locked_g.get().is_some() {
             match lock::wait_for_locked_g(m) {
                 Some(pick) => execute(m, pick),
@@ -222,42 +225,42 @@ fn end(m: &'static M, g: GRef, ticks: u64) {
     tracer.count(Tally::Exits);
     tracer.emit(ticks, Event::Exit { panicked });
     m.g.set(None);
-    if m.locked_g.get() == Some(g) {
-        lock::unlock(m, g);
-    }
+    lock::g_ended(m, g);
     // SAFETY: the G is dead and this M owns it.
     if let Some(coroutine) = unsafe { (*g.coroutine.get()).take() } {
         g.stack.set(Some(coroutine.into_stack()));
     }
-    m.sched.live_gs.fetch_sub(1, Ordering::Relaxed);
+    if !g.system.replace(false) {
+        m.sched.live_gs.fetch_sub(1, Ordering::Relaxed);
+    }
     put_free(m, g);
 }
 
 /// Keeps a dead G for reuse: at the P, or beyond a number half of the P's at the scheduler. Go: `gfput`.
 fn put_free(m: &'static M, g: GRef) {
-    let mut free = m.held_p().free.borrow_mut();
+    let p = m.held_p();
+    let mut free = p.free.borrow_mut();
     free.push(g);
     if free.len() >= FREE_GS_PER_P {
         let keep = free.len() / 2;
         m.sched.lock().free.extend(free.drain(keep..));
     }
+    p.free_len.store(free.len() as u32, Ordering::Relaxed);
 }
 
 /// A dead G for reuse, or a new one. Go: `gfget`.
 pub(crate) fn get_free(m: &'static M) -> GRef {
-    let mut free = m.held_p().free.borrow_mut();
-    if let Some(g) = free.pop() {
-        return g;
-    }
-    {
+    let p = m.held_p();
+    let mut free = p.free.borrow_mut();
+    if free.is_empty() {
         let mut locked = m.sched.lock();
         let from = locked.free.len().saturating_sub(FREE_GS_PER_P / 2);
         free.extend(locked.free.drain(from..));
     }
-    match free.pop() {
-        Some(g) => g,
-        None => new_g(m.sched),
-    }
+    let g = free.pop();
+    // Relaxed: for reports.
+    p.free_len.store(free.len() as u32, Ordering::Relaxed);
+    g.unwrap_or_else(|| new_g(m.sched))
 }
 
 /// A dead G that never lived.
@@ -289,6 +292,11 @@ pub(crate) fn stop_m(m: &'static M) -> Option<()> {
         locked.idle_ms.push(m);
         deadlock::check(m.sched, &mut locked);
     }
+    sleep_until_given_a_p(m)
+}
+
+/// Sleeps as an M that is on the list of parked ones and has said so in the trace. `None` when the runtime ends.
+pub(crate) fn sleep_until_given_a_p(m: &'static M) -> Option<()> {
     m.sleep();
     note_unpark(m);
     if m.sched.is_shutdown() {

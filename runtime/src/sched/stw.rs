@@ -1,11 +1,16 @@
 //! Stopping the world: all Ps come to rest, something is changed, they go on.
 //!
 //! # Protocol
-//! Stopper: take `world`; count the Ps that have to stop; raise `stopping`; ask all running Gs to give way; stop its own P,
+//! Stopper: take `world` (`world.rs`); count the Ps that have to stop; raise `stopping`; ask all running Gs to give way; stop its own P,
 //! take those in system calls and those that are idle; wait for the rest, asking again every 100 us, because a request is only a hint.
 //! Everybody else, when it sees `stopping` at a safe point (the top of `find_runnable`, a checkpoint, entering a system
 //! call, handing off a P): let the P go as stopped, count down, park.
-//! Starting again: Ps with work get an M, the others become idle, `stopping` falls.
+//! Starting again: the network is polled, since nobody has done so meanwhile; `stopping` falls; Ps with work get an M, the others
+//! become idle; one spinner more is woken.
+//!
+//! A P goes on with the M that it was on, if that is parked: it is, because an M that stops puts itself on the list of parked ones in the
+//! critical section in which it lets its P go. The G that it ran is in `runnext`, so G, P and M are together again, as before the stop.
+//! Ps choose before any M is given to a P without such a wish, or that P could get another's.
 //!
 //! A P changes to stopped exactly once for each stop, by whoever owns it then; `stop_wait` counts those that have not.
 
@@ -20,11 +25,13 @@ use gmp_trace::ids::{GId, MId, PId};
 use gmp_trace::tally::Tally;
 
 use crate::limits::{MAX_PROCS, STW_RETRY};
+use crate::netpoll::Wait;
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
-use crate::sched::{Sched, preempt, sysmon, wake};
+use crate::sched::{Locked, Sched, find, preempt, run, sysmon, wake};
 use crate::sys::futex;
+use crate::time::now_ns;
 use crate::tracer::{Tracer, foreign};
 
 impl Sched {
@@ -51,27 +58,38 @@ impl Sched {
     }
 }
 
-/// At a safe point of an M that may hold a P, while the world is to stop: lets the P go. The caller's loop parks the M.
-pub(crate) fn stop_here(m: &'static M) {
+/// At a safe point of an M that may hold a P, while the world is to stop: lets the P go and parks until the M is given one. `None` when
+/// the runtime ends. Go: `gcstopm`.
+pub(crate) fn stop_here(m: &'static M) -> Option<()> {
     if m.p.get().is_none() {
-        return;
+        return Some(());
     }
     if m.spinning.get() {
         super::find::stop_counting(m, false);
     }
-    let locked = m.sched.lock();
-    if !m.sched.is_stopping() {
-        return;
+    {
+        let mut locked = m.sched.lock();
+        if !m.sched.is_stopping() {
+            return Some(());
+        }
+        let p = wake::release_p(m, PStopReason::Stw);
+        if m.sched.is_shutdown() {
+            // Those on the list were woken to end already.
+            m.sched.p_stopped(p);
+            return None;
+        }
+        m.switch_ticks.set(0);
+        run::note_park(m);
+        locked.idle_ms.push(m);
+        m.sched.p_stopped(p);
     }
-    let p = wake::release_p(m, PStopReason::Stw);
-    m.sched.p_stopped(p);
-    drop(locked);
+    run::sleep_until_given_a_p(m)
 }
 
 /// A P in a system call was taken for the stop by the caller, which owns it now.
 pub(crate) fn retaken(sched: &Sched, tracer: &mut Tracer, p: &'static P, from_m: MId) {
     let locked = sched.lock();
-    note_retake(tracer, p, from_m, RetakeCause::Stw);
+    note_retake(sched, tracer, p, from_m, RetakeCause::Stw);
     if sched.is_stopping() {
         sched.p_stopped(p);
     } else {
@@ -81,9 +99,16 @@ pub(crate) fn retaken(sched: &Sched, tracer: &mut Tracer, p: &'static P, from_m:
 }
 
 /// Records that a P was taken from a system call; the caller owns it.
-pub(crate) fn note_retake(tracer: &mut Tracer, p: &'static P, from_m: MId, cause: RetakeCause) {
+pub(crate) fn note_retake(
+    sched: &Sched,
+    tracer: &mut Tracer,
+    p: &'static P,
+    from_m: MId,
+    cause: RetakeCause,
+) {
     p.tick_syscall();
     p.m.store(std::ptr::null_mut(), Ordering::Relaxed);
+    sched.measures.syscall_lost_p();
     tracer.count(Tally::Retakes);
     tracer.emit(
         tracer.now(),
@@ -101,6 +126,8 @@ struct Stopped {
     sched: &'static Sched,
     /// Whether all came to rest; only a shutdown goes on without.
     complete: bool,
+    /// When it was asked for.
+    asked_ns: u64,
 }
 
 /// Stops the world. The caller is a running G (which stays on its M with its P), or a thread that is no M.
@@ -111,6 +138,7 @@ fn stop(
     kind: StwKind,
     patience: Option<Duration>,
 ) -> Stopped {
+    let asked_ns = now_ns();
     tracer.count(Tally::Stws);
     tracer.emit(tracer.now(), Event::StwBegin { kind });
     {
@@ -121,8 +149,7 @@ fn stop(
             sched.p_stopped(own);
         }
         take_syscalls(sched, tracer);
-        while let Some(p) = locked.idle_ps.pop() {
-            sched.idle.idle_p_removed();
+        while let Some(p) = wake::pop_idle_p(sched, &mut locked) {
             sched.p_stopped(p);
         }
     }
@@ -145,14 +172,22 @@ fn stop(
         let _locked = sched.lock();
         take_syscalls(sched, tracer);
     };
-    Stopped { sched, complete }
+    if complete {
+        let waited = now_ns().saturating_sub(asked_ns);
+        sched.measures.stw_stopping.record(waited);
+    }
+    Stopped {
+        sched,
+        complete,
+        asked_ns,
+    }
 }
 
 /// Under the lock: takes all Ps that are in system calls.
 fn take_syscalls(sched: &'static Sched, tracer: &mut Tracer) {
     for p in sched.ps() {
         if let Some(from) = p.take_from_syscall() {
-            note_retake(tracer, p, from, RetakeCause::Stw);
+            note_retake(sched, tracer, p, from, RetakeCause::Stw);
             sched.p_stopped(p);
         }
     }
@@ -164,43 +199,61 @@ impl Stopped {
         let sched = self.sched;
         // While nothing moves yet: what a reader sees before it is the stopped world.
         tracer.emit(tracer.now(), Event::StwEnd {});
-        let mut with_work = Vec::new();
+        if sched.poller.waiters() > 0 {
+            // All to the global queue; below, Ms are started for what is there.
+            for g in find::poll(sched, tracer, Wait::Now) {
+                wake::ready_polled(sched, tracer, g);
+            }
+        }
+        let mut with_m = Vec::new();
+        let mut without_m = Vec::new();
         {
             let mut locked = sched.lock();
             sched.stopping.store(false, Ordering::SeqCst);
-            for p in sched.ps() {
+            // Downwards, so that the list of idle ones begins with the lowest, as at the start of the runtime.
+            for i in (0..sched.procs()).rev() {
+                let p = sched.p(PId(i));
                 if own.is_some_and(|own| std::ptr::eq(own, p)) {
                     p.set_state(PState::Running);
                 } else if p.runq.is_empty() {
                     wake::put_idle_p(sched, &mut locked, p);
                 } else {
                     p.set_state(PState::Idle);
-                    with_work.push(p);
+                    match take_parked(&mut locked, p.last_m.get()) {
+                        Some(m) => with_m.push((m, p)),
+                        None => without_m.push(p),
+                    }
                 }
             }
         }
-        for p in with_work {
+        for (m, p) in with_m {
+            wake::wake_m(tracer, m, p, false, WakeReason::Start);
+        }
+        for p in without_m {
             wake::start_m(sched, tracer, p, false, WakeReason::Start);
         }
         sysmon::wake(sched);
         wake::wake_p_with(sched, tracer);
+        let took = now_ns().saturating_sub(self.asked_ns);
+        sched.measures.stw_total.record(took);
     }
 }
 
-/// Waits for its turn to stop the world.
-fn take_world(sched: &Sched) {
-    // Acquire and release make what one stopper changed visible to the next.
-    while sched.world.swap(true, Ordering::Acquire) {
-        match m::running() {
-            Some(_) => crate::spawn::yield_now(),
-            None => std::thread::yield_now(),
-        }
-    }
+/// Takes an M off the list of parked ones, if it is there. Go: `mgetSpecific`.
+fn take_parked(locked: &mut Locked, m: Option<&'static M>) -> Option<&'static M> {
+    let m = m?;
+    let at = locked
+        .idle_ms
+        .iter()
+        .rposition(|idle| std::ptr::eq(*idle, m))?;
+    Some(locked.idle_ms.remove(at))
 }
 
-/// Looks at the stopped world.
-pub(crate) fn inspect<T>(sched: &'static Sched, look: impl FnOnce() -> T) -> T {
-    take_world(sched);
+/// Looks at the stopped world; `None` if the runtime has ended.
+pub(crate) fn inspect<T>(sched: &'static Sched, look: impl FnOnce() -> T) -> Option<T> {
+    if !sched.world.take() {
+        return None;
+    }
     let seen = match m::running().filter(|(m, _)| std::ptr::eq(m.sched, sched)) {
         Some((m, _)) => {
             let own = Some(m.held_p());
@@ -216,15 +269,19 @@ pub(crate) fn inspect<T>(sched: &'static Sched, look: impl FnOnce() -> T) -> T {
             seen
         }),
     };
-    sched.world.store(false, Ordering::Release);
-    seen
+    sched.world.give_back();
+    Some(seen)
 }
 
-/// Changes the number of Ps. The calling G goes on, perhaps with another P. Go: `GOMAXPROCS`, `procresize`.
-pub(crate) fn set_procs(sched: &'static Sched, n: u32) {
-    let n = n.clamp(1, MAX_PROCS as u32);
-    take_world(sched);
-    if n != sched.procs() {
+/// Changes the number of Ps to what `want` says once it is this one's turn to stop the world; returns the number before. The calling G
+/// goes on, perhaps with another P. Nothing is stopped if the number is right already. Go: `GOMAXPROCS`, `procresize`.
+pub(crate) fn set_procs(sched: &'static Sched, want: impl FnOnce() -> Option<u32>) -> u32 {
+    if !sched.world.take() {
+        return sched.procs();
+    }
+    let before = sched.procs();
+    let n = want().map_or(before, |n| n.clamp(1, MAX_PROCS as u32));
+    if n != before {
         match m::running().filter(|(m, _)| std::ptr::eq(m.sched, sched)) {
             Some((m, g)) => resize_from_g(m, g, n),
             None => foreign::with(sched, |tracer| {
@@ -234,7 +291,8 @@ pub(crate) fn set_procs(sched: &'static Sched, n: u32) {
             }),
         }
     }
-    sched.world.store(false, Ordering::Release);
+    sched.world.give_back();
+    before
 }
 
 fn resize_from_g(m: &'static M, g: GRef, n: u32) {
@@ -314,6 +372,7 @@ fn resize(sched: &'static Sched, tracer: &mut Tracer, n: u32, heir: PId) {
         sched.lock().free.extend(dead);
         p.set_state(PState::Dead);
     }
+    sched.lock().cpu.procs_change(old, now_ns());
     sched.set_procs(n);
     for i in old..n {
         sched.p(PId(i)).set_state(PState::Stopped);
@@ -327,7 +386,10 @@ pub(crate) fn stop_for_ever(
     tracer: &mut Tracer,
     patience: Duration,
 ) -> bool {
-    take_world(sched);
+    if !sched.world.take() {
+        return false;
+    }
     let stopped = stop(sched, tracer, None, StwKind::Shutdown, Some(patience));
+    sched.world.close();
     stopped.complete
 }

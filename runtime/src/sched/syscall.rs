@@ -98,6 +98,7 @@ fn enter(m: &'static M, g: GRef, kind: SyscallKind) {
         SyscallKind::Blocking => {
             let p = wake::release_p(m, PStopReason::Blocking);
             p.tick_syscall();
+            sched.measures.syscall_lost_p();
             wake::handoff_p(sched, m.tracer(), p);
         }
     }
@@ -119,6 +120,7 @@ fn exit() {
         tracer.emit(tracer.now(), Event::SyscallExit {});
         return;
     }
+    m.sched.measures.syscall_without_p_ended();
     if let Some(p) = take_p(m, old) {
         run_on(m, g, p);
         return;

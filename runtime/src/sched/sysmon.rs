@@ -1,7 +1,7 @@
 //! The monitor thread: it needs no P and looks after what the Ms can't.
 //!
 //! Every round, 20 us to 10 ms apart: take Ps from system calls that last, ask Gs to give way whose time slice is used up, poll
-//! the network if nobody has for 10 ms. While all Ps are idle or the world is stopped it sleeps until it is woken.
+//! the network if nobody has for 10 ms, look whether the default number of Ps changed, print a line of `schedtrace`. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -12,7 +12,8 @@ use gmp_trace::event::{MKind, PState, RetakeCause};
 use gmp_trace::ids::MId;
 
 use crate::netpoll::Wait;
-use crate::sched::{Sched, find, preempt, stw, wake};
+use crate::sched::schedtrace::Schedtrace;
+use crate::sched::{Sched, default_procs, find, preempt, stw, wake};
 use crate::sys::futex;
 use crate::time::now_ns;
 use crate::tracer::Tracer;
@@ -44,6 +45,14 @@ pub(crate) fn wake(sched: &Sched) {
     }
 }
 
+/// Waits until its thread is there and known by its number.
+pub(crate) fn wait_for_start(sched: &Sched) {
+    // Relaxed: the number alone is waited for.
+    while sched.sysmon_tid.load(Ordering::Relaxed) == 0 {
+        futex::wait(&sched.sysmon_tid, 0, None);
+    }
+}
+
 /// Asks it to end. The runtime is shut down already.
 pub(crate) fn end(sched: &Sched) {
     // Release, with the acquire in `has_ended`: nothing passes this way but the word itself, which only moves forward.
@@ -67,11 +76,19 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         "gmp-sysmon",
     );
     sched.keep_tally(&tracer);
+    // Relaxed: a number by itself; see `wait_for_start`.
+    sched
+        .sysmon_tid
+        .store(crate::sys::thread::gettid(), Ordering::Relaxed);
+    futex::wake_one(&sched.sysmon_tid);
+    sched.default_procs.watch_this_thread();
+    let mut schedtrace = Schedtrace::new(&sched.debug);
+    let mut looked_at_default = 0;
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
     while !sched.is_shutdown() {
         tracer.quiet(tracer.now());
-        if sched.is_idle() || sched.is_stopping() {
+        if !schedtrace.is_on() && (sched.is_idle() || sched.is_stopping()) {
             deep_sleep(sched);
             idle_rounds = 0;
         }
@@ -83,11 +100,13 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         }
         let now = now_ns();
         poll_network(sched, &mut tracer, now);
+        default_procs::look(sched, &mut tracer, &mut looked_at_default, now);
         if retake(sched, &mut tracer, &mut seen, now) > 0 {
             idle_rounds = 0
         } else {
             idle_rounds += 1
         }
+        schedtrace.print_if_due(sched, now);
     }
     tracer.awake();
     tracer.emit(tracer.now(), Event::MExit {});
@@ -166,7 +185,7 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
             continue;
         }
         if let Some(from) = p.take_from_syscall() {
-            stw::note_retake(tracer, p, from, RetakeCause::Syscall);
+            stw::note_retake(sched, tracer, p, from, RetakeCause::Syscall);
             wake::handoff_p(sched, tracer, p);
             taken += 1;
         }

@@ -15,6 +15,7 @@ use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
 use crate::sched::{Locked, Sched, boot, pin, sysmon};
+use crate::time::now_ns;
 use crate::tracer::{Tracer, foreign};
 
 /// Where a G went, as its event says it.
@@ -272,7 +273,7 @@ fn ps_to_start(sched: &Sched, holds_p: bool) -> u32 {
 }
 
 /// Makes a G that the network poller reported runnable, at the tail of the global queue.
-fn ready_polled(sched: &Sched, tracer: &mut Tracer, g: GRef) {
+pub(crate) fn ready_polled(sched: &Sched, tracer: &mut Tracer, g: GRef) {
     let (id, seq) = (g.id(), g.next_seq());
     g.transition(GState::Waiting, GState::Runnable);
     let ticks = tracer.now();
@@ -298,16 +299,26 @@ pub(crate) fn take_idle_p_locked(sched: &Sched, locked: &mut Locked) -> Option<&
     if sched.is_stopping() {
         return None;
     }
+    pop_idle_p(sched, locked)
+}
+
+/// As [`take_idle_p_locked`], also while the world is to stop: for its stopper.
+pub(crate) fn pop_idle_p(sched: &Sched, locked: &mut Locked) -> Option<&'static P> {
+    let all_were_idle = sched.is_idle();
     let p = locked.idle_ps.pop()?;
     sched.idle.idle_p_removed();
-    // Whatever made it busy (a call that ended, a timer, the network, another thread): its time slices are to be watched.
-    sysmon::wake(sched);
+    locked.cpu.idle_ended(p.idle_since.get(), now_ns());
+    if all_were_idle {
+        // A timer, the network, a foreign thread or the end of a system call: sysmon sleeps deeply and would not see how long its G runs.
+        sysmon::wake(sched);
+    }
     Some(p)
 }
 
 /// Puts a P that the caller owns on the list of idle ones.
 pub(crate) fn put_idle_p(sched: &Sched, locked: &mut Locked, p: &'static P) {
     p.set_state(PState::Idle);
+    p.idle_since.set(now_ns());
     locked.idle_ps.push(p);
     sched.idle.idle_p_added();
 }
@@ -369,25 +380,12 @@ pub(crate) fn start_m(
     reason: WakeReason,
 ) -> MId {
     let parked = sched.pins.take_parked(&mut sched.lock().idle_ms, p.id);
-    let ticks = tracer.now();
-    tracer.count(Tally::MWakes);
     match parked {
-        Some(m) => {
-            tracer.emit(
-                ticks,
-                Event::MWake {
-                    woken: m.id,
-                    with_p: Some(p.id),
-                    reason,
-                    spinning,
-                    created: false,
-                },
-            );
-            wake_with(m, p, spinning);
-            m.id
-        }
+        Some(m) => wake_m(tracer, m, p, spinning, reason),
         None => {
+            let ticks = tracer.now();
             let m = boot::new_m(sched);
+            tracer.count(Tally::MWakes);
             tracer.count(Tally::MCreated);
             tracer.emit(
                 ticks,
@@ -404,6 +402,27 @@ pub(crate) fn start_m(
             m.id
         }
     }
+}
+
+/// Gives a P that the caller owns to a parked M that the caller took off the list.
+pub(crate) fn wake_m(
+    tracer: &mut Tracer,
+    m: &'static M,
+    p: &'static P,
+    spinning: bool,
+    reason: WakeReason,
+) -> MId {
+    tracer.count(Tally::MWakes);
+    let event = Event::MWake {
+        woken: m.id,
+        with_p: Some(p.id),
+        reason,
+        spinning,
+        created: false,
+    };
+    tracer.emit(tracer.now(), event);
+    wake_with(m, p, spinning);
+    m.id
 }
 
 fn give(m: &'static M, p: &'static P, spinning: bool) {
@@ -493,6 +512,7 @@ pub(crate) fn acquire_p(m: &'static M, p: &'static P) {
         std::ptr::from_ref(m).cast_mut(),
         std::sync::atomic::Ordering::Relaxed,
     );
+    p.last_m.set(Some(m));
     p.set_state(PState::Running);
     m.p.set(Some(p));
     if m.sched.notes_cpus() {

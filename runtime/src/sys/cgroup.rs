@@ -3,8 +3,12 @@
 //! The group's path in `/proc/self/cgroup` says where it lies in its hierarchy; where the hierarchy is mounted, and from which of
 //! its groups on, is in `/proc/self/mountinfo`. A container without a cgroup namespace of its own sees the path from the host's
 //! root and a mount that begins at the container's group, so the one must be taken off the other.
+//!
+//! The files of the group are opened once and read again from their beginning: a process that is moved to another group later keeps the
+//! limit of its first, as in Go.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Which interface a group has.
@@ -14,16 +18,46 @@ enum Version {
     V2,
 }
 
-/// The quota in CPUs, if there is one.
-pub(crate) fn cpu_quota() -> Option<f64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let (version, dir) = directory(&groups, &mounts)?;
-    let read = |name| fs::read_to_string(dir.join(name)).ok();
-    match version {
-        Version::V1 => v1_quota(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
-        Version::V2 => v2_quota(&read("cpu.max")?),
+/// The longest file of a group that is read: two numbers and a blank are at most 41 bytes.
+const LONGEST: usize = 64;
+
+/// The open files of the group that limits this process's CPU time.
+#[derive(Debug)]
+pub(crate) enum CpuQuota {
+    /// `cpu.cfs_quota_us` and `cpu.cfs_period_us`.
+    V1(File, File),
+    /// `cpu.max`.
+    V2(File),
+}
+
+impl CpuQuota {
+    /// Of the process whose `cgroup` and `mountinfo` are in this folder (`/proc/self`), if it has a group that can be read.
+    pub(crate) fn open(process: &Path) -> Option<CpuQuota> {
+        let groups = fs::read_to_string(process.join("cgroup")).ok()?;
+        let mounts = fs::read_to_string(process.join("mountinfo")).ok()?;
+        let (version, dir) = directory(&groups, &mounts)?;
+        let open = |name| File::open(dir.join(name)).ok();
+        Some(match version {
+            Version::V1 => CpuQuota::V1(open("cpu.cfs_quota_us")?, open("cpu.cfs_period_us")?),
+            Version::V2 => CpuQuota::V2(open("cpu.max")?),
+        })
     }
+
+    /// The quota in CPUs as of now, if there is one.
+    pub(crate) fn cpus(&self) -> Option<f64> {
+        match self {
+            CpuQuota::V1(quota, period) => v1_quota(&content(quota)?, &content(period)?),
+            CpuQuota::V2(max) => v2_quota(&content(max)?),
+        }
+    }
+}
+
+/// What a short file holds now; none if it is not short, or not text.
+fn content(file: &File) -> Option<String> {
+    let mut buffer = [0; LONGEST];
+    let n = file.read_at(&mut buffer, 0).ok()?;
+    let text = std::str::from_utf8(&buffer[..n]).ok()?;
+    (n < LONGEST).then(|| text.to_owned())
 }
 
 /// The folder with the files of the group that limits this process's CPU time.

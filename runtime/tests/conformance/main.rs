@@ -1,7 +1,13 @@
 //! What Go's own scheduler tests assert, asserted here. `README.md` is the table of its rows and our tests.
 
 mod channels;
+mod deadlock;
 mod locks;
+mod metrics;
+mod procs;
+mod program;
+mod schedtrace;
+mod threads;
 mod timers;
 
 use gmp_runtime::{Builder, Tally, stats, yield_now};

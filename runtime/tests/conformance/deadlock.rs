@@ -1,0 +1,254 @@
+//! Deadlock and too many threads: when a program ends because it cannot go on, and what it says. Go: `crash_test.go`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use gmp_runtime::net::TcpListener;
+use gmp_runtime::sync::Mutex;
+use gmp_runtime::{Builder, blocking, channel, go, lock_os_thread, set_max_threads};
+
+use crate::program::{alone, as_test, is_part};
+
+fn builder() -> Builder {
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2)
+}
+
+fn never() {
+    let (_tx, rx) = channel::<u32>(0);
+    rx.recv().expect("never");
+}
+
+/// Locks its thread and ends as such: the thread ends too.
+fn ends_locked() {
+    go(lock_os_thread).join().expect("no panic");
+}
+
+/// A part that is played before `main`, where the process has one thread.
+pub fn play(part: &str) {
+    let main: fn() = match part {
+        "simple" => never,
+        "locked" => || {
+            lock_os_thread();
+            never();
+        },
+        "locked_2" => || {
+            go(|| {
+                lock_os_thread();
+                never();
+            });
+            never();
+        },
+        "after_a_locked_exit" => || {
+            (0..10).for_each(|_| ends_locked());
+            never();
+        },
+        "the_last_thread_ends_locked" => || {
+            let mutex = std::sync::Arc::new(Mutex::new(()));
+            let held = mutex.lock();
+            std::mem::forget(held);
+            // The G that ends last, and its thread with it, leaves nobody to look for the deadlock but itself.
+            go(|| {
+                lock_os_thread();
+                gmp_runtime::time::sleep(std::time::Duration::from_millis(20));
+            });
+            drop(mutex.lock());
+        },
+        "many" => || {
+            let gs: Vec<_> = (0..5).map(|_| go(never)).collect();
+            gs.into_iter().for_each(|g| g.join().expect("never"));
+        },
+        "ends" => || (0..10).for_each(|_| ends_locked()),
+        other => panic!("no part {other}"),
+    };
+    builder().run(main);
+}
+
+/// What the program says that ends by a deadlock.
+fn says(part: &str) -> String {
+    let mut child = alone(part)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    while stderr.read_line(&mut said).expect("text") > 0 {
+        // It would wait for ever for a thread that it does not know.
+        if said.contains("warning") {
+            child.kill().expect("it runs");
+        }
+    }
+    let status = child.wait().expect("a child");
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.starts_with("fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 ["),
+        "{said}"
+    );
+    said
+}
+
+#[test]
+fn a_program_whose_only_g_waits_for_ever_ends() {
+    let said = says("simple");
+    assert!(said.contains("goroutine 1 [chan receive]"), "{said}");
+    assert!(said.contains("deadlock.rs"), "{said}");
+}
+
+#[test]
+fn all_that_wait_are_named() {
+    let said = says("many");
+    assert!(said.contains("goroutine 1 [join]"), "{said}");
+    assert_eq!(said.matches("[chan receive]").count(), 5, "{said}");
+}
+
+#[test]
+fn a_locked_g_that_waits_for_ever_ends_the_program() {
+    let said = says("locked");
+    assert!(
+        said.contains("goroutine 1 [chan receive, locked to thread]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_locked_g_beside_another_that_waits_ends_the_program() {
+    let said = says("locked_2");
+    assert!(said.contains("goroutine 1 [chan receive]"), "{said}");
+    assert!(said.contains("[chan receive, locked to thread]"), "{said}");
+}
+
+#[test]
+fn threads_that_ended_are_not_taken_for_some_that_could_wake_a_g() {
+    says("after_a_locked_exit");
+}
+
+#[test]
+fn a_thread_that_ends_as_the_last_looks_for_the_deadlock() {
+    let said = says("the_last_thread_ends_locked");
+    assert!(said.contains("goroutine 1 [mutex"), "{said}");
+}
+
+#[test]
+fn a_program_that_ends_is_no_deadlock() {
+    let output = alone("ends").output().expect("it starts");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn waiting_for_the_network_is_no_deadlock() {
+    const LINES: u8 = 20;
+    if is_part("netpoll") {
+        return builder().run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+            println!("port={}", listener.local_addr().expect("bound").port());
+            let (mut stream, _) = listener.accept().expect("somebody connects");
+            let mut byte = [0];
+            for i in 0..LINES {
+                stream.write_all(&[i]).expect("open");
+                stream.read_exact(&mut byte).expect("answered");
+                assert_eq!(byte, [i]);
+            }
+        });
+    }
+    let mut child = as_test(
+        "deadlock::waiting_for_the_network_is_no_deadlock",
+        "netpoll",
+    )
+    .stdout(Stdio::piped())
+    .spawn()
+    .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let port: u16 = lines
+        .by_ref()
+        .map(|l| l.expect("text"))
+        .find_map(|l| l.split_once("port=").and_then(|(_, n)| n.parse().ok()))
+        .expect("it says its port");
+    // Between its byte and the answer nothing of the program can run but by the network.
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut byte = [0];
+    for _ in 0..LINES {
+        stream.read_exact(&mut byte).expect("open");
+        stream.write_all(&byte).expect("open");
+    }
+    lines.for_each(drop);
+    assert!(child.wait().expect("a child").success());
+}
+
+/// 100 Gs that block their threads.
+fn exhaust() {
+    let gs: Vec<_> = (0..100)
+        .map(|_| {
+            go(|| {
+                blocking(|| {
+                    loop {
+                        std::thread::park();
+                    }
+                })
+            })
+        })
+        .collect();
+    gs.into_iter().for_each(|g| g.join().expect("never"));
+}
+
+fn exhausts(test: &str, part: &str) {
+    let output = as_test(test, part).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let want = "runtime: program exceeds 10-thread limit\nfatal error: thread exhaustion\n";
+    assert!(said.starts_with(want), "{said}");
+}
+
+#[test]
+fn more_threads_than_the_builder_allows_end_the_program() {
+    if is_part("exhaust") {
+        return builder().max_threads(10).run(exhaust);
+    }
+    exhausts(
+        "deadlock::more_threads_than_the_builder_allows_end_the_program",
+        "exhaust",
+    );
+}
+
+#[test]
+fn more_threads_than_are_allowed_later_end_the_program() {
+    if is_part("exhaust_later") {
+        return builder().run(|| {
+            assert_eq!(set_max_threads(20), 10_000);
+            assert_eq!(set_max_threads(10), 20);
+            exhaust();
+        });
+    }
+    exhausts(
+        "deadlock::more_threads_than_are_allowed_later_end_the_program",
+        "exhaust_later",
+    );
+}
+
+#[test]
+fn fewer_threads_than_there_are_end_the_program_at_once() {
+    if is_part("too_few") {
+        return builder().run(|| {
+            for _ in 0..20 {
+                go(|| {
+                    blocking(|| {
+                        loop {
+                            std::thread::park();
+                        }
+                    })
+                });
+            }
+            while gmp_runtime::num_threads() < 20 {
+                gmp_runtime::yield_now();
+            }
+            set_max_threads(10);
+        });
+    }
+    exhausts(
+        "deadlock::fewer_threads_than_there_are_end_the_program_at_once",
+        "too_few",
+    );
+}
