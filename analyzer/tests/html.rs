@@ -142,7 +142,7 @@ fn attribute(body: &str, name: &str) -> i64 {
 #[test]
 fn a_real_browser_draws_and_zooms_the_timeline() {
     let Some(browser) = browser() else {
-        eprintln!("skipped: there is no Chromium here (CHROME names one)");
+        eprintln!("skipped: there is no Chromium here (CHROME names one, `make test` installs it)");
         return;
     };
     let r = Recording::of(

@@ -211,9 +211,7 @@ fn chrome_traces_hold_every_interval_and_arrow() {
 #[test]
 fn perfettos_own_trace_processor_reads_both_forms() {
     let Some(processor) = std::env::var_os("TP_DIR") else {
-        eprintln!(
-            "skipped: TP_DIR does not name a trace processor (`make trace-processor` fetches one)"
-        );
+        eprintln!("skipped: TP_DIR does not name a trace processor (`make test` fetches one)");
         return;
     };
     // The second has more Gs than get tracks of their own.

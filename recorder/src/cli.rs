@@ -31,7 +31,7 @@ pub struct Args {
     pub force: bool,
 
     /// A name for the run
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = label)]
     pub label: Option<String>,
 
     /// A fact about the run, to group by later; repeatable
@@ -47,7 +47,7 @@ pub struct Args {
     pub policy: Option<String>,
 
     /// Perf counters to read: auto, none, or a comma list of names
-    #[arg(long, value_name = "auto|none|LIST", default_value = "auto")]
+    #[arg(long, value_name = "auto|none|LIST", default_value = "auto", value_parser = counters)]
     pub counters: String,
 
     /// Read the counters around a random sample of run intervals, or at every switch
@@ -87,7 +87,6 @@ pub struct Args {
     #[arg(
         value_name = "PROGRAM",
         trailing_var_arg = true,
-        allow_hyphen_values = true,
         required_unless_present_any = ["recover", "generate", "policy"]
     )]
     pub program: Vec<OsString>,
@@ -121,6 +120,21 @@ pub enum Generate {
     Man,
 }
 
+/// A name that `gmp-analyze --run` can tell from its other values.
+fn label(text: &str) -> Result<String, String> {
+    if text.is_empty() || text == "last" || text.parse::<u64>().is_ok() {
+        return Err(
+            "must be a name: `--run` takes numbers and `last` for runs by their number".into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// Counters that the program's runtime knows.
+fn counters(text: &str) -> Result<String, String> {
+    gmp_trace::counter::parse(text).map(|_| text.to_owned())
+}
+
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -128,23 +142,27 @@ fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Prints completions or the man page.
-pub fn generate(what: Generate) -> anyhow::Result<()> {
+/// Completions or the man page.
+///
+/// # Errors
+/// When the man page cannot be rendered.
+pub fn generate(what: Generate) -> anyhow::Result<String> {
     use clap_complete::Shell;
     let mut command = Args::command();
-    let out = &mut std::io::stdout();
+    let mut out = Vec::new();
     let shell = match what {
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
         Generate::Fish => Shell::Fish,
         Generate::Man => {
-            return clap_mangen::Man::new(command)
-                .render(out)
-                .context("cannot write the man page");
+            clap_mangen::Man::new(command)
+                .render(&mut out)
+                .context("cannot make the man page")?;
+            return Ok(String::from_utf8(out)?);
         }
     };
-    clap_complete::generate(shell, &mut command, "gmp-record", out);
-    Ok(())
+    clap_complete::generate(shell, &mut command, "gmp-record", &mut out);
+    Ok(String::from_utf8(out)?)
 }
 
 #[cfg(test)]
@@ -163,5 +181,22 @@ mod tests {
         assert_eq!(args.output, PathBuf::from("x.db"));
         assert!(!args.json);
         assert_eq!(args.program, ["./prog", "-o", "--json"]);
+        let args = Args::try_parse_from(["gmp-record", "--", "-odd-name", "x"]).expect("a command");
+        assert_eq!(args.program, ["-odd-name", "x"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_before_the_program_starts() {
+        for words in [
+            &["--bogus", "x"][..],
+            &["--counters", "cycles,cakes", "x"],
+            &["--label", "last", "x"],
+            &["--label", "7", "x"],
+            &["--tag", "colour", "x"],
+            &["--procs", "0", "x"],
+        ] {
+            let args = [&["gmp-record"], words].concat();
+            assert!(Args::try_parse_from(args).is_err(), "{words:?}");
+        }
     }
 }

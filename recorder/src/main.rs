@@ -45,12 +45,10 @@ fn main() -> ExitCode {
 
 fn run(args: &cli::Args) -> anyhow::Result<u8> {
     if let Some(what) = args.generate {
-        cli::generate(what)?;
-        return Ok(0);
+        return summary::to_stdout(&cli::generate(what)?).map(|()| 0);
     }
     if args.policy.as_deref() == Some("help") {
-        print!("{}", gmp_policy::help());
-        return Ok(0);
+        return summary::to_stdout(&gmp_policy::help()).map(|()| 0);
     }
     if args.recover {
         return recover::recover(args);

@@ -11,9 +11,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use gmp_trace::spool::layout::SEGMENT;
 
 /// Room that memory must have before a spool goes there.
 const ROOM: u64 = 256 << 20;
+
+/// What a spool takes beside its events: names, places in the source, counters.
+const BESIDE: u64 = 1 << 20;
 
 /// The folder of a recording's spool.
 #[derive(Debug)]
@@ -47,8 +51,36 @@ pub fn choose(output: &Path, asked: Option<&Path>, limit: Option<u64>) -> anyhow
         .create(&dir)
         .with_context(|| format!("cannot create the spool {}", dir.display()))?;
     let dir = dir.canonicalize().unwrap_or(dir);
-    let limit = limit.unwrap_or_else(|| free(&dir).unwrap_or(u64::MAX) / 2);
-    Ok(Place { dir, limit })
+    match room(free(&dir).unwrap_or(u64::MAX), limit) {
+        Ok(limit) => Ok(Place { dir, limit }),
+        Err(why) => {
+            // It is empty, and whoever reads the message has more to do than to remove it.
+            let _ = std::fs::remove_dir(&dir);
+            anyhow::bail!("{why} (the spool would be in {})", parent.display())
+        }
+    }
+}
+
+/// The limit of a spool: what was asked for, or half of the free space. It must hold one segment at least, the step by which a spool grows:
+/// with less, not one event could be kept.
+fn room(free: u64, asked: Option<u64>) -> Result<u64, String> {
+    let least = SEGMENT as u64;
+    let needed = least + BESIDE;
+    let size = bytesize::ByteSize::b;
+    match asked {
+        Some(asked) if asked < least => Err(format!(
+            "--spool-limit {} is too little: a spool grows by {}, and its threads could keep nothing",
+            size(asked),
+            size(least)
+        )),
+        _ if free < needed => Err(format!(
+            "no room for a spool: {} are free and {} are needed; --spool names another folder",
+            size(free),
+            size(needed)
+        )),
+        Some(asked) => Ok(asked.min(free - BESIDE)),
+        None => Ok((free / 2).max(least)),
+    }
 }
 
 fn hash(output: &Path) -> u64 {
@@ -87,4 +119,20 @@ pub fn processes(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_has_room_for_a_segment_or_is_refused() {
+        let (mib, segment) = (1 << 20, SEGMENT as u64);
+        assert_eq!(room(100 * mib, None), Ok(50 * mib));
+        assert_eq!(room(segment + mib, None), Ok(segment));
+        assert_eq!(room(100 * mib, Some(segment)), Ok(segment));
+        assert_eq!(room(10 * mib, Some(100 * mib)), Ok(9 * mib));
+        assert!(room(100 * mib, Some(segment - 1)).is_err_and(|e| e.contains("--spool-limit 4")));
+        assert!(room(mib, None).is_err_and(|e| e.contains("--spool names another")));
+    }
 }

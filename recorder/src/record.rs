@@ -26,7 +26,7 @@ use crate::{FAILED, attend, summary};
 /// Records what the command line asks for; the exit code.
 pub fn record(args: &Args) -> anyhow::Result<u8> {
     check_policy(args)?;
-    let existed = prepare_output(args)?;
+    prepare_output(args)?;
     let store = Store::create_or_open(&args.output)?;
     let place = match place::choose(
         &args.output,
@@ -35,14 +35,22 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
     ) {
         Ok(place) => place,
         Err(e) => {
-            forget(store, None, existed, args)?;
+            forget(&store, None, args);
             return Err(e);
         }
     };
     let machine = machine::look();
-    let cost = event_cost_ns(&place)?;
     let first = Snapshot::take();
-    let mut run = begin(&store, args, &place, &machine, &first, cost)?;
+    let begun =
+        event_cost_ns(&place).and_then(|cost| begin(&store, args, &place, &machine, &first, cost));
+    let mut run = match begun {
+        Ok(run) => run,
+        Err(e) => {
+            remove_spool(&place.dir);
+            forget(&store, None, args);
+            return Err(e);
+        }
+    };
     let child = match child::start(args, &place) {
         Ok(child) => child,
         Err(not_started) => {
@@ -50,7 +58,7 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
                 &not_started;
             eprintln!("gmp-record: {text}");
             remove_spool(&place.dir);
-            forget(store, Some(run.run), existed, args)?;
+            forget(&store, Some(run.run), args);
             return Ok(not_started.code());
         }
     };
@@ -86,7 +94,7 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
             live::advice(&program)
         );
         remove_spool(&place.dir);
-        forget(store, Some(run.run), existed, args)?;
+        forget(&store, Some(run.run), args);
         return Ok(FAILED);
     }
     finish(args, &mut run, attended.ingest, &clocks, &store, &place.dir)?;
@@ -115,8 +123,7 @@ pub fn finish(
     bar.finish_and_clear();
     describe(store, run, args)?;
     remove_spool(dir);
-    summary::print(args, run, began.elapsed());
-    Ok(())
+    summary::print(args, run, began.elapsed())
 }
 
 /// Refuses a policy that the program would refuse later.
@@ -129,10 +136,10 @@ fn check_policy(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the output is a trace database already; anything else goes away only with `--force`.
-fn prepare_output(args: &Args) -> anyhow::Result<bool> {
+/// Makes sure that the output is a trace database or nothing; anything else goes away only with `--force`.
+fn prepare_output(args: &Args) -> anyhow::Result<()> {
     match store::look(&args.output) {
-        Ok(found) => Ok(found == Found::Trace),
+        Ok(Found::Trace | Found::Nothing) => Ok(()),
         Err(gmp_store::StoreError::NotOurs { path }) if path.is_file() => {
             if !args.force {
                 anyhow::bail!(
@@ -141,8 +148,7 @@ fn prepare_output(args: &Args) -> anyhow::Result<bool> {
                 );
             }
             std::fs::remove_file(&path)
-                .with_context(|| format!("cannot replace {}", path.display()))?;
-            Ok(false)
+                .with_context(|| format!("cannot replace {}", path.display()))
         }
         Err(e) => Err(e.into()),
     }
@@ -247,22 +253,26 @@ fn param(store: &Store, run: u32, name: &str, value: &str) -> anyhow::Result<()>
     .insert(store)?)
 }
 
-/// Takes back what `begin` wrote, and the file if it was made for this run.
-fn forget(store: Store, run: Option<u32>, existed: bool, args: &Args) -> anyhow::Result<()> {
-    if existed {
+/// Takes back what `begin` wrote, and the file if no run is in it then. Why there is nothing to keep is told elsewhere, so a failure
+/// is worth a word and no more.
+fn forget(store: &Store, run: Option<u32>, args: &Args) {
+    let forgotten = store.transaction(|| -> anyhow::Result<()> {
         for table in ["run", "run_param", "ingest_cursor"] {
-            store
-                .db()
-                .execute(&format!("DELETE FROM {table} WHERE run = ?"), [run])
-                .with_context(|| {
-                    format!("cannot take the run back from {}", args.output.display())
-                })?;
+            let delete = format!("DELETE FROM {table} WHERE run = ?");
+            store.db().execute(&delete, [run])?;
         }
-        return Ok(());
+        // Inside the transaction: a recorder that waits for it is refused by SQLite then, instead of writing into a file without a name.
+        if Run::list(store)?.is_empty() {
+            std::fs::remove_file(&args.output)?;
+        }
+        Ok(())
+    });
+    if let Err(e) = forgotten {
+        eprintln!(
+            "gmp-record: warning: cannot take the run back from {}: {e:#}",
+            args.output.display()
+        );
     }
-    drop(store);
-    std::fs::remove_file(&args.output)
-        .with_context(|| format!("cannot remove {}", args.output.display()))
 }
 
 /// What writing one event costs here: the median of a few rounds into a scratch spool beside the real one.

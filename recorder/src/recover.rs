@@ -59,7 +59,6 @@ fn recover_run(args: &Args, store: &Store, run: &mut Run) -> anyhow::Result<()> 
     let machine = machine::look();
     let clocks = clocks::read(&dir, machine.boot_id == run.boot_id)?;
     run.recovered = true;
-    run.status = "cut".into();
     let ingest = Ingest::new(store, run, &dir, &machine)?;
     record::finish(args, run, ingest, &clocks, store, &dir)
 }

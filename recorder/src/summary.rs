@@ -1,34 +1,50 @@
 //! What a recording came to, for a person on standard error, or as JSON.
 
+use std::io::Write;
 use std::time::Duration;
 
+use anyhow::Context;
 use gmp_store::run::Run;
 
 use crate::cli::Args;
 
 /// Prints the summary that the command line asks for.
-pub fn print(args: &Args, run: &Run, ingest: Duration) {
+///
+/// # Errors
+/// When standard output takes no JSON.
+pub fn print(args: &Args, run: &Run, ingest: Duration) -> anyhow::Result<()> {
+    if !args.quiet {
+        talk(args, run, ingest);
+    }
     if args.json {
-        println!("{}", json(args, run, ingest));
+        to_stdout(&format!("{}\n", json(args, run, ingest)))?;
     }
-    if args.quiet {
-        return;
+    Ok(())
+}
+
+/// Writes to standard output. Whoever closed it (`head`) has seen enough.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn to_stdout(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(e).context("cannot write to standard output")
+        }
+        _ => Ok(()),
     }
-    let mut text = format!(
-        "gmp-record: run {} in {}: {} events in {:.3} s",
+}
+
+fn talk(args: &Args, run: &Run, ingest: Duration) {
+    let recovered = if run.recovered { ", recovered" } else { "" };
+    let text = format!(
+        "gmp-record: run {} in {}: {} events in {:.3} s{recovered}",
         run.run,
         args.output.display(),
         run.events,
         run.duration_ns.unwrap_or(0) as f64 / 1e9
     );
-    if run.duration_ns.is_none() {
-        text = format!(
-            "gmp-record: run {} in {}: {} events, recovered",
-            run.run,
-            args.output.display(),
-            run.events
-        );
-    }
     eprintln!("{text}; into the database in {:.2} s", ingest.as_secs_f64());
     if run.status == "cut" {
         eprintln!("gmp-record: the program was cut off; its last events may be missing");

@@ -38,8 +38,12 @@ impl Recorder {
         command
             .current_dir(self.dir.path())
             .args(["--spool", "."])
-            .args(options)
-            .arg("--")
+            .args(options);
+        // A program in the options runs the test's.
+        if !options.contains(&"--") {
+            command.arg("--");
+        }
+        command
             .arg(std::env::current_exe().expect("this program"))
             .args([self.test, "--exact", "--nocapture", "--test-threads=1"])
             .env(PART, part)
@@ -397,6 +401,9 @@ fn a_killed_recorder_loses_nothing() {
     let store = recorder.store();
     let run = Run::find(&store, "last").expect("a run");
     assert!(run.recovered && run.ingest == "done" && run.unordered == 0 && run.lost == 0);
+    // The program came to its end, though nobody saw with which exit code.
+    assert_eq!((run.status.as_str(), run.exit_code), ("ok", None));
+    assert!(run.duration_ns > Some(0), "{run:?}");
     assert_eq!(differences(&store), []);
     assert_eq!(
         number(
@@ -634,4 +641,66 @@ fn a_recorder_killed_while_it_makes_room_loses_nothing_that_it_had() {
     assert_all_accounted_for(&store);
     let early = format!("SELECT count(*) FROM event_note WHERE event <= {before}");
     assert_eq!(number(&store, &early), 0);
+}
+
+#[test]
+fn recorders_that_begin_together_share_one_file() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("recorders_that_begin_together_share_one_file");
+    let mut children: Vec<_> = (0..3)
+        .map(|_| recorder.start(&["--quiet"], "work"))
+        .collect();
+    for child in &mut children {
+        let status = child.wait().expect("a child");
+        assert!(status.success(), "{status:?}: {}", recorder.stderr());
+    }
+    let runs = Run::list(&recorder.store()).expect("readable");
+    assert_eq!(runs.len(), 3);
+    assert!(runs.iter().all(|r| r.ingest == "done" && r.lost == 0));
+    assert_eq!(recorder.spools(), 0);
+}
+
+#[test]
+fn a_spool_without_room_for_events_is_refused_and_nothing_stays() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("a_spool_without_room_for_events_is_refused_and_nothing_stays");
+    let refused = recorder.run(&["--spool-limit", "1MiB"], "work");
+    assert_eq!(refused.status.code(), Some(125));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        stderr.contains("--spool-limit 1.0 MiB is too little"),
+        "{stderr}"
+    );
+    assert_eq!(recorder.spools(), 0);
+    assert!(!recorder.path("trace.db").exists());
+}
+
+#[test]
+fn a_full_standard_output_is_an_error_and_the_run_stays() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("a_full_standard_output_is_an_error_and_the_run_stays");
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    // The program itself, a test, writes elsewhere.
+    let quietly = "exec \"$0\" \"$@\" >/dev/null";
+    let output = recorder
+        .command(&["--json", "--", "sh", "-c", quietly], "work")
+        .stdout(full.expect("a device"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|child| child.wait_with_output())
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(125));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("cannot write to standard output"),
+        "{stderr}"
+    );
+    let runs = Run::list(&recorder.store()).expect("readable");
+    assert!(runs.len() == 1 && runs[0].ingest == "done");
 }

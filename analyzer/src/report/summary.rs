@@ -97,17 +97,28 @@ fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
     let known = |v: &Option<String>| v.clone().unwrap_or_else(|| "unknown".into());
     writeln!(
         out,
-        "  {} Ps, policy {}, on {} ({} CPUs, SMT {})",
+        "  {} Ps, policy {}, on {} ({} CPUs, {})",
         run.procs.map_or("?".into(), |p| p.to_string()),
         known(&run.policy),
         known(&run.cpu_model),
         run.cpus.map_or("?".into(), |p| p.to_string()),
-        known(&run.smt)
+        smt(run)
     )?;
     for note in quality(run) {
         writeln!(out, "  {note}")?;
     }
     Ok(())
+}
+
+/// Whether the cores of the machine had a second hardware thread in use: what the kernel's `smt/control` said, in words.
+pub fn smt(run: &Run) -> String {
+    match run.smt.as_deref() {
+        Some("on") => "SMT on".into(),
+        Some("off" | "forceoff") => "SMT off".into(),
+        Some("notsupported" | "notimplemented") => "no SMT".into(),
+        Some(other) => format!("SMT {other}"),
+        None => "SMT unknown".into(),
+    }
 }
 
 /// What a reader must know about the data before any figure.

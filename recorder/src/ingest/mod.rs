@@ -185,7 +185,27 @@ impl<'a> Ingest<'a> {
                 |row| row.get(0),
             )
             .context("cannot finish the run")?;
+        if run.recovered {
+            self.end_unseen(run)?;
+        }
         run.ingest = "done".into();
         Ok(run.insert(self.store)?)
+    }
+
+    /// Nobody saw how the program ended: what its processes left tells whether they came to their end, and when the last event was.
+    fn end_unseen(&self, run: &mut Run) -> anyhow::Result<()> {
+        let processes = Process::all(self.store, run.run)?;
+        let whole = !processes.is_empty() && processes.iter().all(|p| p.finished);
+        run.status = if whole { "ok" } else { "cut" }.into();
+        run.duration_ns = self
+            .store
+            .db()
+            .query_row(
+                "SELECT max(ts) FROM event WHERE run = ?",
+                [run.run],
+                |row| row.get(0),
+            )
+            .context("cannot finish the run")?;
+        Ok(())
     }
 }

@@ -14,13 +14,13 @@ CREATE TABLE run (
   command TEXT NOT NULL,       -- the command as one would type it
   argv TEXT NOT NULL,          -- program and arguments, a JSON array
   cwd TEXT,                    -- folder it ran in
-  status TEXT NOT NULL,        -- recording, ok, failed (exit code not 0), timed out, cut (killed by a signal, or the recorder died)
+  status TEXT NOT NULL,        -- recording, ok, failed (exit code not 0), timed out, cut (killed by a signal; of a recovered run: its trace has no end)
   exit_code INTEGER,           -- exit code of the command; NULL when a signal ended it
   signal INTEGER,              -- number of the signal that ended it
   started_realtime_ns INTEGER NOT NULL,  -- start, CLOCK_REALTIME, ns since 1970
   started_boottime_ns INTEGER NOT NULL,  -- start, CLOCK_BOOTTIME, ns
   started_monotonic_ns INTEGER NOT NULL, -- start, CLOCK_MONOTONIC, ns: the zero of every ts of this run
-  duration_ns INTEGER,         -- from start to end of the command as the recorder saw it, ns
+  duration_ns INTEGER,         -- from start to end of the command as the recorder saw it, ns; of a recovered run: to its last event
   procs INTEGER,               -- P count at the start of the first process
   policy TEXT,                 -- the policy, every knob that differs from the default (empty: Go's)
   host TEXT,                   -- host name

@@ -1,6 +1,7 @@
 //! A trace database as a file: made, opened for adding a run, opened for reading, refused.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -9,6 +10,10 @@ use crate::schema;
 
 /// "gmpT": the `application_id` that marks a trace database.
 pub const APPLICATION_ID: i64 = 0x676d_7054;
+
+/// How long a writer waits for another that holds the file: several recorders may add runs to one at the same time, each in transactions
+/// of a second or less.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An open trace database.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub fn look(path: &Path) -> Result<Found, StoreError> {
             path: path.to_owned(),
             source,
         }),
+        // Empty: nothing is lost with it, or another recorder is about to fill it.
+        Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(Found::Nothing),
         Ok(_) => Store::open(path).map(|_| Found::Trace),
     }
 }
@@ -62,6 +69,7 @@ impl Store {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         );
         let store = Store::wrap(path, db)?;
+        store.db.busy_timeout(PATIENCE).map_err(store.sql())?;
         if store.needs_rollback() {
             // Whoever wrote was killed in the middle of a transaction. Any writable connection takes back what was half done.
             let writable = Store::wrap(path, Connection::open(path))?;
@@ -106,18 +114,31 @@ impl Store {
             .pragma_update(None, "page_size", 16384)
             .map_err(store.sql())?;
         store.tune()?;
-        store.db.execute_batch("BEGIN").map_err(store.sql())?;
-        schema::create(&store.db).map_err(store.sql())?;
-        store
-            .db
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(store.sql())?;
-        store
-            .db
-            .pragma_update(None, "user_version", schema::VERSION)
-            .map_err(store.sql())?;
-        store.db.execute_batch("COMMIT").map_err(store.sql())?;
+        store.transaction(|| store.fill())?;
         Ok(store)
+    }
+
+    /// Makes the tables, inside a transaction, unless another recorder was faster.
+    fn fill(&self) -> Result<(), StoreError> {
+        let objects = self
+            .db
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map_err(self.sql())?;
+        if objects > 0 {
+            return self.check();
+        }
+        schema::create(&self.db).map_err(self.sql())?;
+        for (name, value) in [
+            ("application_id", APPLICATION_ID),
+            ("user_version", schema::VERSION),
+        ] {
+            self.db
+                .pragma_update(None, name, value)
+                .map_err(self.sql())?;
+        }
+        Ok(())
     }
 
     fn wrap(path: &Path, db: rusqlite::Result<Connection>) -> Result<Store, StoreError> {
@@ -131,6 +152,7 @@ impl Store {
     /// A rollback journal without syncs: a killed process loses at most its last transaction and never the file.
     /// A crash of the whole machine may lose more; the workload and its spool would be gone as well.
     fn tune(&self) -> Result<(), StoreError> {
+        self.db.busy_timeout(PATIENCE).map_err(self.sql())?;
         for (name, value) in [("journal_mode", "DELETE"), ("synchronous", "OFF")] {
             self.db
                 .pragma_update_and_check(None, name, value, |_| Ok(()))
@@ -231,6 +253,8 @@ mod tests {
             .expect("another database");
         assert!(matches!(look(&other), Err(StoreError::NotOurs { .. })));
         assert_eq!(look(&dir.path().join("none")).ok(), Some(Found::Nothing));
+        std::fs::write(dir.path().join("empty"), "").expect("writable");
+        assert_eq!(look(&dir.path().join("empty")).ok(), Some(Found::Nothing));
         let missing = Store::open(&dir.path().join("none"))
             .err()
             .map(|e| e.to_string());
@@ -249,6 +273,32 @@ mod tests {
         drop(store);
         let error = Store::open(&path).err().map(|e| e.to_string());
         assert!(error.is_some_and(|e| e.contains("schema version 99")));
+    }
+
+    #[test]
+    fn several_recorders_make_one_file() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("t.db");
+        std::thread::scope(|scope| {
+            for i in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    let store = Store::create_or_open(path).expect("made or opened");
+                    let row = || store.db.execute("INSERT INTO meta VALUES (?, '')", [i]);
+                    let written: Result<usize, StoreError> =
+                        store.transaction(|| row().map_err(store.sql()));
+                    assert_eq!(written.expect("written"), 1);
+                });
+            }
+        });
+        let store = Store::open(&path).expect("a trace database");
+        let rows: i64 = store
+            .db
+            .query_row("SELECT count(*) FROM meta WHERE value = ''", [], |r| {
+                r.get(0)
+            })
+            .expect("a count");
+        assert_eq!(rows, 4);
     }
 
     #[test]

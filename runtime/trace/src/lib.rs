@@ -18,6 +18,8 @@ pub mod clock;
 #[cfg(not(loom))]
 pub mod codec;
 #[cfg(not(loom))]
+pub mod counter;
+#[cfg(not(loom))]
 pub mod event;
 #[cfg(not(loom))]
 pub mod ids;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::flamegraph::{self, Folded};
 use super::stats::{self, ByRef, Stats};
-use super::summary::quality;
+use super::summary::{quality, smt};
 use super::{Output, Subject, counters};
 use crate::frame::{self, SiteTimes};
 use crate::model::{Sink, Wakeup};
@@ -145,9 +145,9 @@ fn context(
         (
             "CPUs",
             format!(
-                "{}, SMT {}",
+                "{}, {}",
                 run.cpus.map_or("?".into(), |c| c.to_string()),
-                known(&run.smt)
+                smt(run)
             ),
         ),
         ("Processor", known(&run.cpu_model)),
