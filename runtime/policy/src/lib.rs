@@ -3,7 +3,7 @@
 //! A leaf without dependencies, threads or clocks: the runtime calls it at run time, and a simulator can call the very same code.
 //! - [`Policy`]: the values, with Go's as the default, read from and printed as one string (`steal=one,global_tick=31`);
 //! - [`knobs`]: the registry, one line for each value, and one file for each with its meaning, its range and the decision it is for;
-//! - [`KNOBS`] and [`help`]: what the registry says, for programs and for people;
+//! - [`KNOBS`] and [`help()`]: what the registry says, for programs and for people;
 //! - [`Choice`]: a decision that is one of several named functions;
 //! - [`view`]: what a decision may look at.
 //!

@@ -149,13 +149,20 @@ fn search(m: &'static M) -> Found {
     // *The timer that nobody waits for*: another thread adds a timer to the heap of this P after the look at it above, finds no P idle, so that
     // all timers are looked after, and goes away; then this M releases the P. So it looks again, after the P is on the list of idle ones.
     poll_until = timers::earlier(poll_until, released.timers.next_when());
-    // 14. A spinner first stops being one and only then looks at everything again: see `wake`.
+    // 14. A spinner first stops being one and only then looks at everything again: see `wake`. Who has not spun leaves that to those that
+    // do, unless the policy makes that unsafe.
     let was_spinning = m.spinning.get();
     if was_spinning {
         stop_counting(m, false);
-        if let Some(found) = recheck(m, &mut poll_until) {
-            return found;
-        }
+    }
+    let alone = !was_spinning && !sched.policy.trusts_spinners();
+    if alone {
+        sched.idle.step_back();
+    }
+    if (was_spinning || alone)
+        && let Some(found) = recheck(m, &mut poll_until)
+    {
+        return found;
     }
     // 15. Be the one who blocks in the network poller.
     block_in_poller(m, poll_until, was_spinning)
@@ -435,7 +442,10 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
         },
     );
     sched.poll_until.announce(FOR_EVER);
-    sched.last_poll.store(now_ns().max(1), Ordering::SeqCst);
+    let now = now_ns();
+    sched.last_poll.store(now.max(1), Ordering::SeqCst);
+    // It was woken by the time of a timer. If there may be no spinner to run that, this M is the one.
+    due |= !sched.policy.trusts_spinners() && until != 0 && now >= until;
     match wake::take_idle_p(sched) {
         None => {
             wake::inject(m, &gs);

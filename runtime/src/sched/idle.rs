@@ -107,6 +107,12 @@ impl Idle {
         fence(Ordering::SeqCst);
     }
 
+    /// An M that has not spun has released its P. What it looks at afterwards is as new as what any submitter published who did not see that P.
+    pub(crate) fn step_back(&self) {
+        // As in `stop_spin`: pairs with the one in `begin_wake_if`, between the release of the P and looking again.
+        fence(Ordering::SeqCst);
+    }
+
     /// Whether somebody found no P for a spinner. Under the lock, by an M that is about to release its P: it becomes the spinner.
     #[must_use]
     pub(crate) fn take_need_spinning(&self) -> bool {
@@ -148,6 +154,25 @@ mod models {
                 i.begin_wake()
             });
             idle.stop_spin();
+            let seen = queue.load(Ordering::Relaxed) == 1;
+            let woke = submitter.join().expect("no panic");
+            assert!(seen || woke, "nobody wakes");
+        });
+    }
+
+    /// Without spinners: a submitter publishes one G and finds no idle P, while an M that found nothing releases its own.
+    #[test]
+    fn loom_nobody_wakes_cannot_happen_without_spinners() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            let queue = Arc::new(AtomicU32::new(0));
+            let (i, q) = (Arc::clone(&idle), Arc::clone(&queue));
+            let submitter = thread::spawn(move || {
+                q.store(1, Ordering::Relaxed);
+                i.begin_wake()
+            });
+            idle.idle_p_added();
+            idle.step_back();
             let seen = queue.load(Ordering::Relaxed) == 1;
             let woke = submitter.join().expect("no panic");
             assert!(seen || woke, "nobody wakes");

@@ -49,6 +49,7 @@ programs! {
     queue::ping_pong_beside_a_waiting_g,
     queue::a_hundred_that_yield,
     spin::one_g_elsewhere,
+    spin::sleep_in_turns,
     spin::two_gs_elsewhere,
     spin::spawn_and_join,
     spin::wake_in_every_way,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gmp_runtime::sync::Mutex;
 use gmp_runtime::{Tally, blocking, channel, go, syscall, time};
 use gmp_trace::event::{Event, WakeReason};
 use gmp_trace::ids::MId;
@@ -94,7 +95,7 @@ fn woke_beside_spinners(policy: &str) -> bool {
         .0
         .iter()
         .filter(|o| matches!(o.event, Event::Spawn { .. }));
-    let second = spawns.last().expect("it was spawned");
+    let second = spawns.max_by_key(|o| o.ticks).expect("it was spawned");
     let stream = history.of_m(second.m);
     let next = stream.iter().find(|o| o.m_seq > second.m_seq);
     next.is_some_and(|o| is_wake(&o.event))
@@ -164,4 +165,34 @@ pub fn wake_in_every_way() {
 fn wake_never_lets_every_program_end() {
     let history = History::of("spin::wake_in_every_way", "wake=never");
     assert_eq!(history.count(|e| matches!(e, Event::Exit { .. })), 2);
+}
+
+/// Two Gs sleep in turns, so that timers are due on Ps that are idle.
+pub fn sleep_in_turns() {
+    run(2, || {
+        let mutex = Arc::new(Mutex::new(()));
+        let gs: Vec<_> = (0..2)
+            .map(|_| {
+                let mutex = Arc::clone(&mutex);
+                go(move || {
+                    for _ in 0..20 {
+                        let held = mutex.lock();
+                        time::sleep(Duration::from_micros(100));
+                        drop(held);
+                        time::sleep(Duration::from_micros(100));
+                    }
+                })
+            })
+            .collect();
+        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+    });
+}
+
+/// Where no spinner can be trusted to look at the timers of all Ps, whoever sleeps for one does.
+#[test]
+fn spin_0_and_wake_never_forget_no_timer() {
+    for policy in ["spin=0", "wake=never", "spin=0,wake=never"] {
+        let history = History::of("spin::sleep_in_turns", policy);
+        assert!(history.count(|e| matches!(e, Event::Timer { .. })) >= 80);
+    }
 }

@@ -47,6 +47,13 @@ pub const NEVER: Choice<Wake> = Choice {
 };
 
 impl Policy {
+    /// Whether an M that may not spin can leave everything to those that do: there is one whenever there has to be, and one that finds a G
+    /// wakes the next, so that in the end one of them has looked at every queue and every timer. Under a policy without spinners, or
+    /// one that may not wake the next, each M looks itself before it sleeps.
+    pub fn trusts_spinners(&self) -> bool {
+        self.spin > 0 && [&IDLE, &ALWAYS].contains(&self.wake)
+    }
+
     /// Whether to wake one more M, which begins by spinning. See the file for what no policy can decide.
     pub fn wakes(&self, view: &WakeView) -> bool {
         if view.idle_ps == 0 {
@@ -79,6 +86,18 @@ mod tests {
     fn always_and_never_do_not_look_at_spinners() {
         assert!(wakes("wake=always", true, 2, 1));
         assert!(!wakes("wake=never", true, 0, 3));
+    }
+
+    #[test]
+    fn spinners_are_trusted_only_where_each_wakes_the_next() {
+        let trusts = |policy: &str| {
+            policy
+                .parse::<Policy>()
+                .expect("a policy")
+                .trusts_spinners()
+        };
+        assert!(trusts("default") && trusts("wake=always") && trusts("spin=1"));
+        assert!(!trusts("spin=0") && !trusts("wake=never"));
     }
 
     #[test]

@@ -374,7 +374,10 @@ mod models {
     /// Owner and two thieves want the one item there is.
     #[test]
     fn loom_the_last_item_is_taken_once_from_either_end() {
-        loom::model(|| {
+        // Three threads: all interleavings of up to three preemptions, which takes seconds and not minutes.
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
             let q = Arc::new(RunQueue::new(4));
             // SAFETY: this thread owns `q`.
             unsafe { assert!(q.push_back(Job(1)).is_ok()) };
