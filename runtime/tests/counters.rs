@@ -245,7 +245,7 @@ fn a_counter_that_does_not_exist_ends_the_program() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(
-        stderr.contains("GMP_COUNTERS=cakes: cakes is no counter"),
+        stderr.contains("GMP_COUNTERS=cakes: 'cakes' is no counter"),
         "{stderr}"
     );
 }
