@@ -161,6 +161,7 @@ pub(crate) fn start_thread(m: &'static M) {
         run::schedule(m);
         let tracer = m.tracer();
         tracer.awake();
+        tracer.close_counters();
         tracer.emit(tracer.now(), Event::MExit {});
         tracer.finish();
         m::set_current(None);
