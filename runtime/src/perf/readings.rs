@@ -107,7 +107,7 @@ impl Readings {
     #[cold]
     #[inline(never)]
     pub(crate) fn null(&mut self) -> Option<Event> {
-        let due = self.sampler.random() % NULL_IN == 0 || !self.had_null;
+        let due = self.sampler.random().is_multiple_of(NULL_IN) || !self.had_null;
         self.had_null = true;
         if due { self.read() } else { None }
     }

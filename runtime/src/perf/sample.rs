@@ -164,7 +164,10 @@ mod tests {
         for interval_ns in [100, 1_000, 10_000, 60_000] {
             let mut sampler = Sampler::new(0, 2_000.0, 1.0, 7);
             let (share, _) = run(&mut sampler, &mut 0, 2_000_000_000, interval_ns);
-            assert!((0.0012..0.0075).contains(&share), "{interval_ns} ns: {share}");
+            assert!(
+                (0.0012..0.0075).contains(&share),
+                "{interval_ns} ns: {share}"
+            );
         }
     }
 
