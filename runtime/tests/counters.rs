@@ -216,6 +216,96 @@ fn a_sample_says_with_which_probability_it_was_drawn() {
     assert!((share - f64::from(read) / f64::from(starts)).abs() < 0.01);
 }
 
+/// Page faults of this process so far.
+fn faults() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the struct is ours, and all zeros are a value of it.
+    let usage = unsafe {
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()), 0);
+        usage.assume_init()
+    };
+    (usage.ru_minflt + usage.ru_majflt) as u64
+}
+
+/// Touches so many pages that nobody touched before, one by one.
+fn touch(pages: usize) {
+    // SAFETY: it only answers.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let bytes = pages * page_bytes;
+    // SAFETY: a new mapping, written to within its length and unmapped when nobody points to it.
+    unsafe {
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let at = libc::mmap(std::ptr::null_mut(), bytes, prot, flags, -1, 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        // Where the kernel has no large pages it refuses, and needs no telling.
+        libc::madvise(at, bytes, libc::MADV_NOHUGEPAGE);
+        for page in 0..pages {
+            at.cast::<u8>().add(page * page_bytes).write_volatile(1);
+        }
+        libc::munmap(at, bytes);
+    }
+}
+
+/// Pages that the main G touches in one interval.
+const PAGES: usize = 20_000;
+
+#[test]
+fn all_readings_of_the_ms_are_what_the_program_did() {
+    if is_part("faults") {
+        let before = faults();
+        // SAFETY: nothing bound to a thread is held over a call into the runtime.
+        unsafe { Builder::new() }.procs(2).run(|| {
+            touch(PAGES);
+            for g in (0..500).map(|_| go(yield_now)) {
+                g.join().expect("no panic");
+            }
+        });
+        eprintln!("faults={}", faults() - before);
+        return;
+    }
+    let test = "all_readings_of_the_ms_are_what_the_program_did";
+    let (dir, stderr) = record(test, "faults", "auto", "auto");
+    let spool = spool(&dir);
+    let Some(field) = field(&spool, "page-faults") else {
+        assert!(!facts(&spool, info::COUNTERS_REASON).is_empty());
+        return;
+    };
+    let all: u64 = stderr
+        .lines()
+        .find_map(|l| l.strip_prefix("faults="))
+        .and_then(|n| n.parse().ok())
+        .expect("what the kernel counted for the process");
+    let (mut sum, mut nulls) = (0, 0);
+    for events in streams(&spool).values() {
+        if !events.iter().any(|r| r.event.kind() == Kind::Start) {
+            continue;
+        }
+        let kinds: Vec<_> = events.iter().map(|r| r.event.kind()).collect();
+        assert!(
+            kinds.ends_with(&[Kind::Counters, Kind::MExit]),
+            "a last reading"
+        );
+        let mut pairs = kinds.windows(2);
+        assert!(
+            pairs.any(|p| p == [Kind::Counters, Kind::Counters]),
+            "a null reading"
+        );
+        nulls += 1;
+        sum += events
+            .iter()
+            .filter_map(|r| Some(values(&r.event)?[field]))
+            .sum::<u64>();
+    }
+    assert!(nulls > 0);
+    // Only what threads did that are no Ms, and Ms before their counters were open, is not in it.
+    assert!(sum <= all, "{sum} of {all}");
+    assert!(
+        sum >= PAGES as u64 && sum as f64 > 0.9 * all as f64,
+        "{sum} of {all}"
+    );
+}
+
 #[test]
 fn none_are_read_when_none_are_wanted() {
     if is_part("none") {

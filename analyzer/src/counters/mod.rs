@@ -3,6 +3,19 @@
 //! A run interval goes from a G's start on an M to its stop there, system calls included. A reading covers the time since the last one on its M.
 //! It is the value of an interval if it was made at its end and nothing else started on that M since the reading before: then the two
 //! bracket it alone. Readings lie between the events of the history: each names the event that precedes it.
+//!
+//! # What a reading itself costs
+//! The clock of a counter stops in the middle of the reading that ends a value and began in the middle of the one before, so that each value
+//! holds about one reading. A null reading, which follows another one immediately in its M's stream, measures that: the mean of those of
+//! the process is taken off. Null readings are warm. How many times as long the readings of intervals took is known from those that had
+//! a CPU all the time, whose length is known: by so much more may have to be taken off, which the lower limits allow for.
+//!
+//! Time on a CPU needs no mean: a thread has a CPU for no longer than the time that passes, so that a value that is longer than its
+//! interval is the interval.
+//!
+//! # What all Ms counted
+//! All readings of an M together, with the last one that it makes when it ends, are what it counted in its whole life: exact, the scheduler and
+//! the readings included. No total of run intervals can be more.
 
 pub mod estimate;
 mod readings;
@@ -16,7 +29,7 @@ use gmp_trace::ids::{GId, MId, SiteId};
 use gmp_trace::version::info;
 use rustc_hash::FxHashMap;
 
-pub use estimate::{Estimate, Sums};
+pub use estimate::{Estimate, Null, Sample, Why};
 use readings::{Reading, Readings};
 
 use crate::model::Sink;
@@ -28,34 +41,7 @@ pub const MOST: usize = 8;
 pub type Values = [Option<f64>; MOST];
 
 /// The run intervals of a run or of a site.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Intervals that could have been read.
-    pub intervals: u64,
-    /// How long they took, ns.
-    pub running_ns: f64,
-    sums: [Sums; MOST],
-}
-
-impl Totals {
-    fn add(&mut self, took: f64, value: Option<(&Values, f64)>) {
-        self.intervals += 1;
-        self.running_ns += took;
-        if let Some((values, p)) = value {
-            for (sum, value) in self.sums.iter_mut().zip(values) {
-                if let Some(y) = value {
-                    sum.add(took, *y, p);
-                }
-            }
-        }
-    }
-
-    /// The total of a counter; nothing if no interval was read.
-    pub fn estimate(&self, counter: u32) -> Option<Estimate> {
-        let sums = self.sums.get(counter as usize)?;
-        sums.estimate(self.running_ns, self.intervals)
-    }
-}
+pub type Totals = Sample<MOST>;
 
 /// What the counters say about a process.
 #[derive(Debug, Default)]
@@ -66,10 +52,46 @@ pub struct Counters {
     pub all: Totals,
     /// Those of each spawn site, the one that ran longest first.
     pub sites: Vec<(SiteId, Totals)>,
-    /// What one reading costs, ns, which each value includes; nothing if that was not measured.
+    /// What a reading itself counted, in the null readings.
+    pub nulls: [Null; MOST],
+    /// What it took in intervals that had a CPU all the time, ns, readings included; nothing if there is none.
     pub reading_ns: Option<f64>,
+    /// What all Ms counted in their whole lives; nothing if one did not end, or had no counters.
+    pub whole: Option<[f64; MOST]>,
     /// Run time on Ms that could read no counters, ns: it is in no total.
     pub unread_ns: f64,
+}
+
+impl Counters {
+    /// The total of a counter.
+    pub fn estimate(&self, totals: &Totals, def: &CounterDef) -> Estimate {
+        let counter = def.counter as usize;
+        let most = self.most(def);
+        if is_clock(def) {
+            return totals.clock(counter, most);
+        }
+        totals.events(counter, &self.nulls[counter], most, self.cold())
+    }
+
+    /// What all Ms counted.
+    pub fn most(&self, def: &CounterDef) -> Option<f64> {
+        self.whole.map(|w| w[def.counter as usize])
+    }
+
+    /// How many times as long as a null reading those of intervals took; 1 if that is not known.
+    pub fn cold(&self) -> f64 {
+        let clock = self.defs.iter().find(|d| d.available && is_clock(d));
+        let null = clock.map_or(0.0, |d| self.nulls[d.counter as usize].mean());
+        match self.reading_ns {
+            Some(ns) if null > 0.0 => (ns / null).max(1.0),
+            _ => 1.0,
+        }
+    }
+}
+
+/// Whether a counter is the time on a CPU.
+pub fn is_clock(def: &CounterDef) -> bool {
+    def.unit == "ns"
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +107,14 @@ struct OnM {
     value: Option<Values>,
     /// The last interval that ended: its event and its value.
     ended: Option<(i64, Values)>,
+    /// Number of the last reading in the stream.
+    last_seq: Option<i64>,
+    /// What was counted so far.
+    whole: [f64; MOST],
+    /// Whether it ran a G.
+    ran: bool,
+    /// Whether a last reading was made when it ended.
+    closed: bool,
 }
 
 /// Gathers the counters of a process from its events. As a sink it looks at events only.
@@ -96,6 +126,10 @@ pub struct Collector<'a> {
     ms: FxHashMap<MId, OnM>,
     sites: FxHashMap<GId, SiteId>,
     by_site: FxHashMap<SiteId, Totals>,
+    /// The field that is the time on a CPU.
+    clock: Option<usize>,
+    /// Intervals that had a CPU all the time, and how much longer than them their values were, ns.
+    uninterrupted: (u64, f64),
     counters: Counters,
 }
 
@@ -119,8 +153,9 @@ impl<'a> Collector<'a> {
         let every = infos
             .iter()
             .any(|i| i.key == info::COUNTERS_EVERY && i.value == "switch");
-        let reading = infos.iter().find(|i| i.key == info::COUNTERS_READ_NS);
-        let reading_ns = reading.and_then(|i| i.value.parse().ok());
+        let clock = defs.iter().find(|d| d.available && is_clock(d));
+        let clock = clock.map(|d| d.counter as usize);
+        let nulls = nulls(store, run.run, process.process)?;
         let mut probabilities: FxHashMap<MId, Vec<(i64, f64)>> = FxHashMap::default();
         for i in &infos {
             if let Some((m, ticks)) = statement(&i.key)
@@ -144,9 +179,11 @@ impl<'a> Collector<'a> {
             ms: FxHashMap::default(),
             sites: FxHashMap::default(),
             by_site: FxHashMap::default(),
+            clock,
+            uninterrupted: (0, 0.0),
             counters: Counters {
                 defs,
-                reading_ns,
+                nulls,
                 ..Counters::default()
             },
         }))
@@ -166,11 +203,21 @@ impl<'a> Collector<'a> {
         self.readings.finish()?;
         let mut sites: Vec<_> = self.by_site.into_iter().collect();
         sites.sort_by(|a, b| {
-            b.1.running_ns
-                .total_cmp(&a.1.running_ns)
+            b.1.running_ns()
+                .total_cmp(&a.1.running_ns())
                 .then(a.0.cmp(&b.0))
         });
         self.counters.sites = sites;
+        let (n, ns) = self.uninterrupted;
+        self.counters.reading_ns = (n > 0).then(|| ns / n as f64);
+        let ran: Vec<_> = self.ms.values().filter(|m| m.ran).collect();
+        if ran.iter().all(|m| m.closed) {
+            let mut whole = [0.0; MOST];
+            for m in ran {
+                whole.iter_mut().zip(m.whole).for_each(|(w, n)| *w += n);
+            }
+            self.counters.whole = Some(whole);
+        }
         Ok(self.counters)
     }
 
@@ -180,6 +227,28 @@ impl<'a> Collector<'a> {
             on.value = Some(reading.values);
         }
         on.starts = 0;
+        on.last_seq = Some(reading.m_seq);
+        for (sum, value) in on.whole.iter_mut().zip(reading.values) {
+            *sum += value.unwrap_or(0.0);
+        }
+    }
+
+    /// The values of an interval that took so long, without what the readings themselves put into them. Of the time on a CPU, what was without.
+    fn without_readings(&mut self, mut values: Values, took: f64) -> Values {
+        let nulls = &self.counters.nulls;
+        for (i, value) in values.iter_mut().enumerate() {
+            let Some(y) = value else { continue };
+            if self.clock != Some(i) {
+                *y -= nulls[i].mean();
+            } else if *y >= took {
+                self.uninterrupted.0 += 1;
+                self.uninterrupted.1 += *y - took;
+                *y = 0.0;
+            } else {
+                *y = (took - (*y - nulls[i].mean()).max(0.0)).min(took);
+            }
+        }
+        values
     }
 
     /// With what chance an interval was read that began on an M after `before`, when the one before had ended. What is stated at its very
@@ -202,17 +271,56 @@ impl<'a> Collector<'a> {
         let Some((g, event, from)) = begun else {
             return;
         };
-        on.ended = value.filter(|_| !syscall).map(|v| (event, v));
+        on.ended = None;
         let took = (ts - from).max(0) as f64;
+        let value = value.map(|v| self.without_readings(v, took));
+        if let Some(mut shown) = value.filter(|_| !syscall) {
+            for (i, y) in shown.iter_mut().enumerate() {
+                let of = |y: f64| {
+                    if self.clock == Some(i) {
+                        took - y
+                    } else {
+                        y.round().max(0.0)
+                    }
+                };
+                *y = y.map(of);
+            }
+            self.ms.entry(m).or_default().ended = Some((event, shown));
+        }
         let Some(p) = self.probability(m, before) else {
             self.counters.unread_ns += took;
             return;
         };
-        let value = value.as_ref().map(|v| (v, p));
-        self.counters.all.add(took, value);
         let site = self.sites.get(&g).copied().unwrap_or(SiteId(0));
-        self.by_site.entry(site).or_default().add(took, value);
+        let totals = [
+            &mut self.counters.all,
+            self.by_site.entry(site).or_default(),
+        ];
+        for totals in totals {
+            match &value {
+                Some(values) => totals.read(took, values, p),
+                None => totals.unread(took),
+            }
+        }
     }
+}
+
+/// What the null readings of a process counted.
+fn nulls(store: &Store, run: u32, process: u32) -> Result<[Null; MOST], StoreError> {
+    let mut nulls = [Null::default(); MOST];
+    let mut last: FxHashMap<MId, i64> = FxHashMap::default();
+    let mut readings = Readings::new(store, run, process);
+    while let Some(reading) = readings.before(i64::MAX) {
+        let before = last.insert(reading.m, reading.m_seq);
+        if before.is_none_or(|b| b + 1 != reading.m_seq) {
+            continue;
+        }
+        for (null, value) in nulls.iter_mut().zip(reading.values) {
+            value.into_iter().for_each(|y| null.add(y));
+        }
+    }
+    readings.finish()?;
+    Ok(nulls)
 }
 
 impl Sink for Collector<'_> {
@@ -225,6 +333,7 @@ impl Sink for Collector<'_> {
             Event::Start { g, .. } => {
                 let on = self.ms.entry(row.m).or_default();
                 on.starts += 1;
+                on.ran = true;
                 on.begun = Some((g, row.id, row.ts));
                 (on.syscall, on.value) = (false, None);
             }
@@ -233,6 +342,10 @@ impl Sink for Collector<'_> {
             | Event::Preempt { .. }
             | Event::Park { .. }
             | Event::SyscallExitBlocked { .. } => self.stop(row.m, row.ts),
+            Event::MExit {} => {
+                let on = self.ms.entry(row.m).or_default();
+                on.closed = on.last_seq.is_some_and(|s| s + 1 == row.m_seq as i64);
+            }
             Event::Exit { .. } => {
                 self.stop(row.m, row.ts);
                 self.sites.remove(&row.g);

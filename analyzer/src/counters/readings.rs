@@ -8,7 +8,7 @@ use gmp_trace::ids::{GId, MId};
 
 use super::{MOST, Values};
 
-const SQL: &str = "SELECT rowid, event, m, g, enabled_ns, running_ns, c0, c1, c2, c3, c4, c5, c6, c7 \
+const SQL: &str = "SELECT rowid, event, m, m_seq, g, enabled_ns, running_ns, c0, c1, c2, c3, c4, c5, c6, c7 \
     FROM counter WHERE rowid > ? AND run = ? AND process = ? ORDER BY rowid LIMIT 4096";
 
 /// One reading.
@@ -19,6 +19,8 @@ pub(super) struct Reading {
     event: i64,
     /// The M that was read.
     pub m: MId,
+    /// Its number in the stream of the M.
+    pub m_seq: i64,
     /// The G that ran there.
     pub g: GId,
     /// What was counted since the reading before.
@@ -79,10 +81,10 @@ impl<'a> Readings<'a> {
 }
 
 fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
-    let (enabled, running): (f64, f64) = (row.get(4)?, row.get(5)?);
+    let (enabled, running): (f64, f64) = (row.get(5)?, row.get(6)?);
     let mut values = [None; MOST];
     for (i, value) in values.iter_mut().enumerate() {
-        let counted: Option<f64> = row.get(6 + i)?;
+        let counted: Option<f64> = row.get(7 + i)?;
         // Counters that took turns on the hardware counted for a part of the time, and stand for all of it.
         *value = match counted {
             Some(n) if running < enabled => (running > 0.0).then(|| n * enabled / running),
@@ -93,7 +95,8 @@ fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
         row: row.get(0)?,
         event: row.get(1)?,
         m: MId(row.get(2)?),
-        g: GId(row.get::<_, Option<i64>>(3)?.unwrap_or(0) as u64),
+        m_seq: row.get(3)?,
+        g: GId(row.get::<_, Option<i64>>(4)?.unwrap_or(0) as u64),
         values,
     })
 }

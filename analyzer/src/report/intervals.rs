@@ -50,7 +50,7 @@ const HELP: &[(&str, &str, &str)] = &[
     (
         "g_interval",
         "c0",
-        "what counter 0 of counter_def counted in it, where readings bracket it alone, else NULL; c1 to c7 likewise",
+        "what counter 0 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length), where readings bracket it alone, else NULL; c1 to c7 likewise",
     ),
     (
         "p_interval",

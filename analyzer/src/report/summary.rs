@@ -68,6 +68,11 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                     "  {name:<26}{total} ({interval}; read in {n} run intervals)"
                 )?;
             }
+            if let Some(counters) = &stats.counters {
+                for note in counters::notes(counters) {
+                    writeln!(out, "    {note}")?;
+                }
+            }
             for s in sites.iter().take(5) {
                 writeln!(
                     out,
@@ -162,16 +167,11 @@ pub fn quality(run: &Run) -> Vec<String> {
     }
     match run.counters.as_deref() {
         None | Some("none" | "") => notes.push("perf counters: none".into()),
-        Some(counters) => {
-            let sampled = match run.counters_probability {
-                Some(p) if p < 1.0 => format!(", read for {:.2} % of the run intervals", 100.0 * p),
-                _ => String::new(),
-            };
-            notes.push(format!("perf counters: {counters}{sampled}"));
-        }
+        // How many intervals were read is a fact of each process: its totals say so.
+        Some(counters) => notes.push(format!("perf counters: {counters}")),
     }
-    if let Some(reason) = run.counters_reason.as_deref().filter(|r| !r.is_empty()) {
-        notes.push(format!("missing counters: {reason}"));
+    if let Some(missing) = run.counters_reason.as_deref().and_then(missing) {
+        notes.push(format!("missing counters: {missing}"));
     }
     if run.clock_kind.as_deref() == Some("monotonic") {
         notes.push(
@@ -179,6 +179,15 @@ pub fn quality(run: &Run) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Of the reasons that a recording gives for its counters, those of the ones that are missing or leave something out.
+fn missing(reasons: &str) -> Option<String> {
+    let parts = reasons.split("; ").filter(|part| {
+        !part.ends_with(": counted by the kernel") && !part.ends_with(": counted by the processor")
+    });
+    let parts: Vec<_> = parts.filter(|p| !p.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -314,4 +323,20 @@ pub fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_not_missing() {
+        let reasons = "cycles, instructions: no such counter; task-clock: counted by the kernel";
+        assert_eq!(
+            missing(reasons).as_deref(),
+            Some("cycles, instructions: no such counter")
+        );
+        assert_eq!(missing("task-clock: counted by the kernel"), None);
+        assert_eq!(missing("not asked for").as_deref(), Some("not asked for"));
+    }
 }

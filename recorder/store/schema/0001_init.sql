@@ -233,7 +233,8 @@ CREATE TABLE counter_def (
   PRIMARY KEY (run, process, counter)
 ) WITHOUT ROWID;
 
--- Readings of an M's counters: what they counted since the reading before on that M.
+-- Readings of an M's counters: what they counted since the reading before on that M. One whose m_seq follows that of another reading
+-- at once is a null reading: it says what a reading itself counts. All of an M, if it ended, are what it counted in its whole life.
 CREATE TABLE counter (
   event INTEGER NOT NULL,   -- id of the event that precedes the reading in the order
   run INTEGER NOT NULL,     -- the run

@@ -11,7 +11,11 @@
 //! no G runs, and one immediately before the event that ends it. So a reading with a running G and exactly one `start` since the
 //! reading before it on the same M is that interval's value; any other reading only belongs to its M.
 //!
-//! Where intervals follow each other without a gap and the one before was read too, its last reading serves as the next one's first.
+//! The reading itself is in that value, because the clock of a counter stops in the middle of the reading that ends it and began in the
+//! middle of the one before. How much that is, is measured in the same run: one in eight of the intervals that are read has two readings
+//! before it, with nothing between them. The second is a *null reading*, known by following another reading immediately in its M's stream.
+//!
+//! An M reads a last time when it ends, so all its readings together are what was counted in its whole life, exactly.
 
 mod group;
 mod probe;

@@ -14,6 +14,8 @@ use super::spec::Every;
 
 /// What the writing of an event adds to the cost of a reading, in ns.
 const EVENT_NS: f64 = 30.0;
+/// Of the intervals that are read, one in so many (a power of two) has a null reading before it.
+const NULL_IN: u64 = 8;
 
 /// One M's counters and what they said last.
 pub(crate) struct Readings {
@@ -28,6 +30,8 @@ pub(crate) struct Readings {
     reading: bool,
     /// Whether the last interval ended with a reading.
     just_read: bool,
+    /// Whether there was a null reading: the first interval that is read has one.
+    had_null: bool,
 }
 
 impl Readings {
@@ -49,7 +53,8 @@ impl Readings {
         };
         // Of its own, so that a recorded scheduler chooses its victims as one that is not.
         let seed = 0x9E37_79B9_7F4A_7C15 ^ (u64::from(m.0) + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let interval_cost_ns = 2.0 * (plan.read_ns + EVENT_NS);
+        let readings_each = 2.0 + 1.0 / NULL_IN as f64;
+        let interval_cost_ns = readings_each * (plan.read_ns + EVENT_NS);
         let readings = Readings {
             plan: Arc::clone(plan),
             spool: Arc::clone(spool),
@@ -60,6 +65,7 @@ impl Readings {
             every: plan.every,
             reading: false,
             just_read: false,
+            had_null: false,
         };
         if plan.every == Every::Auto {
             readings.state_probability(ticks);
@@ -67,16 +73,19 @@ impl Readings {
         Some(readings)
     }
 
-    /// An interval begins at `ticks`; `gapless` if the one before ended at this moment. Whether there is nothing to do.
+    /// An interval begins at `ticks`: whether there is nothing to do.
     #[inline(always)]
     pub(crate) fn passes(&mut self, ticks: u64) -> bool {
         self.every == Every::Auto && self.sampler.passes(ticks) && !self.just_read
     }
 
     /// The beginning of an interval that does not pass: the reading that it needs, and whether some time has passed because of readings.
+    ///
+    /// The last reading of the interval before is never made to serve, not even where this one follows at once: what the scheduler did
+    /// between the two would be in the value.
     #[cold]
     #[inline(never)]
-    pub(crate) fn begin(&mut self, ticks: u64, gapless: bool) -> (Option<Event>, bool) {
+    pub(crate) fn begin(&mut self, ticks: u64) -> (Option<Event>, bool) {
         let just_read = std::mem::replace(&mut self.just_read, false);
         self.reading = match self.every {
             Every::Switch => true,
@@ -88,13 +97,24 @@ impl Readings {
                 selected
             }
         };
-        let reading = if self.reading && !(just_read && gapless) {
-            self.read()
-        } else {
-            None
-        };
+        let reading = if self.reading { self.read() } else { None };
         let late = just_read || reading.is_some();
         (reading, late)
+    }
+
+    /// After the reading that [`Readings::begin`] gave was recorded: a null reading, if it is time for one. Nothing but that reading and
+    /// its record lies between, so it says what a reading itself puts into each value.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn null(&mut self) -> Option<Event> {
+        let due = self.sampler.random().is_multiple_of(NULL_IN) || !self.had_null;
+        self.had_null = true;
+        if due { self.read() } else { None }
+    }
+
+    /// The thread ends: a last reading, with which all of them are what the M counted in its whole life.
+    pub(crate) fn close(&mut self) -> Option<Event> {
+        self.read()
     }
 
     /// The interval ends: the reading, if it is being read.

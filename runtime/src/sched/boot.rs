@@ -203,6 +203,7 @@ pub(crate) fn spawn_m(m: &'static M) {
         run::schedule(m);
         let tracer = m.tracer();
         tracer.awake();
+        tracer.close_counters();
         tracer.emit(tracer.now(), Event::MExit {});
         tracer.finish();
         m::set_current(None);

@@ -88,8 +88,8 @@ fn begin(m: &'static M, pick: Pick) {
     tracer.count(Tally::Starts);
     // One reading of the clock serves the whole switch, unless something was waited for in between.
     let ticks = match m.switch_ticks.replace(0) {
-        0 => tracer.begin_interval(tracer.now(), false),
-        ticks => tracer.begin_interval(ticks, true),
+        0 => tracer.begin_interval(tracer.now()),
+        ticks => tracer.begin_interval(ticks),
     };
     tracer.emit(
         ticks,

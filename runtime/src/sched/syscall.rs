@@ -168,7 +168,7 @@ fn run_on(m: &'static M, g: GRef, p: &'static P) {
         rule: Rule::Order,
         pos: 0,
     };
-    let ticks = tracer.begin_interval(tracer.now(), false);
+    let ticks = tracer.begin_interval(tracer.now());
     tracer.emit(ticks, event);
 }
 

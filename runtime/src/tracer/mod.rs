@@ -102,19 +102,38 @@ impl Tracer {
         }
     }
 
-    /// An interval of a G begins at `ticks`, `gapless` if the one before ended then too. The time of its `start`: later if the counters
-    /// were read, which belongs to no G.
+    /// The calling thread ends: the last reading of its counters.
+    pub(crate) fn close_counters(&mut self) {
+        let readings = self.recording.as_mut().and_then(|r| r.readings.as_mut());
+        if let Some(event) = readings.and_then(Readings::close) {
+            self.emit(self.now(), event);
+        }
+    }
+
+    /// An interval of a G begins at `ticks`. The time of its `start`: later if the counters were read, which belongs to no G.
     #[inline(always)]
-    pub(crate) fn begin_interval(&mut self, ticks: u64, gapless: bool) -> u64 {
+    pub(crate) fn begin_interval(&mut self, ticks: u64) -> u64 {
         let Some(readings) = self.recording.as_mut().and_then(|r| r.readings.as_mut()) else {
             return ticks;
         };
         if readings.passes(ticks) {
             return ticks;
         }
-        let (reading, late) = readings.begin(ticks, gapless);
+        self.begin_reading(ticks)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_reading(&mut self, ticks: u64) -> u64 {
+        fn of(tracer: &mut Tracer) -> Option<&mut Readings> {
+            tracer.recording.as_mut()?.readings.as_mut()
+        }
+        let (reading, late) = of(self).map_or((None, false), |r| r.begin(ticks));
         if let Some(event) = reading {
             self.emit(ticks, event);
+            if let Some(null) = of(self).and_then(Readings::null) {
+                self.emit(ticks, null);
+            }
         }
         if late { self.now() } else { ticks }
     }

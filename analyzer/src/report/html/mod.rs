@@ -164,6 +164,12 @@ fn context(
         );
         notes.push(json!({"level": "note", "text": text}));
     }
+    if let Some(counters) = &stats.counters {
+        let text = counters::notes(counters).join("; ");
+        notes.push(
+            json!({"level": "note", "text": format!("perf counters of this process: {text}")}),
+        );
+    }
     if !subject.selection.is_all() {
         notes.push(json!({"level": "warn", "text": "Only the selected part of the run is shown."}));
     }
