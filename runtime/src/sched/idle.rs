@@ -92,6 +92,12 @@ impl Idle {
         self.need_spinning.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether somebody found no P for a spinner, at some moment.
+    pub(crate) fn needs_spinning(&self) -> bool {
+        // Relaxed: for who only looks.
+        self.need_spinning.load(Ordering::Relaxed) != 0
+    }
+
     /// A P went on the list. Under the lock.
     pub(crate) fn idle_p_added(&self) {
         // SeqCst: `begin_wake` may look right after.

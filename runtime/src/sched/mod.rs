@@ -6,7 +6,7 @@
 //! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gmp_policy::Policy;
 use gmp_trace::ids::PId;
@@ -180,6 +180,15 @@ impl Sched {
     /// Takes the scheduler's lock. The runtime does not panic while it holds it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Sched::lock`], unless somebody has it: for who only looks.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Locked>> {
+        match self.locked.try_lock() {
+            Ok(locked) => Some(locked),
+            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The number of Ps in use.
