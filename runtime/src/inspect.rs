@@ -94,11 +94,7 @@ pub fn dump() -> String {
 }
 
 fn write_sched(sched: &Sched, out: &mut String) -> std::fmt::Result {
-    let (last_poll, until) = (
-        // Relaxed: a reader who only looks.
-        sched.last_poll.load(Ordering::Relaxed),
-        sched.poll_until.load(Ordering::Relaxed),
-    );
+    let (last_poll, until) = sched.poll_turn.words();
     writeln!(
         out,
         "procs={} idle_ps={} spinning={} need_spinning={} global={} live_gs={} stopping={} stop_wait={} shutdown={} \
@@ -146,7 +142,8 @@ fn write_ms(sched: &Sched, out: &mut String) -> std::fmt::Result {
     match sched.try_lock() {
         Some(locked) => {
             let ids = |ms: &[&crate::sched::m::M]| {
-                ms.iter().fold(String::new(), |s, m| s + &format!(" {}", m.id))
+                ms.iter()
+                    .fold(String::new(), |s, m| s + &format!(" {}", m.id))
             };
             let idle_ps = locked.idle_ps.iter();
             writeln!(

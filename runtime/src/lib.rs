@@ -85,8 +85,20 @@ mod sched {
     mod p_state;
     #[path = "models/park.rs"]
     mod park;
+    #[path = "park_slot.rs"]
+    mod park_slot;
+    #[path = "poll_turn.rs"]
+    mod poll_turn;
     #[path = "runq.rs"]
     mod runq;
     #[path = "wait_queue.rs"]
     mod wait_queue;
+}
+
+/// As above: what the poller shares with the waiters and with those who break it.
+#[cfg(loom)]
+#[allow(dead_code, missing_docs, reason = "the models use a part of each")]
+mod netpoll {
+    pub(crate) mod r#break;
+    mod semaphore;
 }

@@ -9,7 +9,7 @@
 //! For the same reason a `&M` obtained before a suspension must not be used after it.
 
 use std::cell::{Cell, UnsafeCell};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use gmp_trace::ids::MId;
 
@@ -17,7 +17,7 @@ use crate::sched::Sched;
 use crate::sched::find::Pick;
 use crate::sched::g::GRef;
 use crate::sched::p::P;
-use crate::sys::futex;
+use crate::sched::park_slot::ParkSlot;
 use crate::tracer::Tracer;
 
 /// An OS thread that runs Gs. The `Cell` fields belong to that thread.
@@ -54,8 +54,8 @@ pub(crate) struct M {
     pub(crate) preempt: AtomicBool,
     /// Its end of the trace, and its own counters.
     tracer: UnsafeCell<Tracer>,
-    /// 0 = nobody woke it, 1 = somebody did.
-    wake: AtomicU32,
+    /// What it sleeps on.
+    slot: ParkSlot,
 }
 
 // SAFETY: the cells are used by the M's own thread, except `next_pick`, which the waker writes while the M is parked and which
@@ -84,7 +84,7 @@ impl M {
             next_pick: Cell::new(None),
             preempt: AtomicBool::new(false),
             tracer: UnsafeCell::new(Tracer::off()),
-            wake: AtomicU32::new(0),
+            slot: ParkSlot::new(),
         }
     }
 
@@ -124,21 +124,15 @@ impl M {
 
     /// Sleeps until [`M::unpark`]; returns at once if that came first.
     pub(crate) fn sleep(&self) {
-        // Acquire pairs with the release in `unpark`: `next_p` and its companions are visible.
-        while self.wake.load(Ordering::Acquire) == 0 {
-            futex::wait(&self.wake, 0, None);
-        }
-        // Relaxed: consumed by this thread; the next waker is ordered after it by the scheduler's lock.
-        self.wake.store(0, Ordering::Relaxed);
+        // `next_p` and its companions are visible afterwards.
+        self.slot.sleep();
     }
 
     /// Ends a [`M::sleep`], the present one or the next. Woken twice for one sleep is a broken invariant.
     pub(crate) fn unpark(&self) {
-        // Release publishes `next_p` and its companions to `sleep`.
-        if self.wake.swap(1, Ordering::Release) != 0 {
+        if !self.slot.wake() {
             crate::fatal::fatal(format_args!("{} was woken twice", self.id));
         }
-        futex::wake_one(&self.wake);
     }
 }
 

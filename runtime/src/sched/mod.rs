@@ -2,10 +2,10 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
+//! [`idle`], [`wait_queue`], [`claim`], [`timers`], [`poll_turn`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
 //! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gmp_policy::Policy;
@@ -20,6 +20,7 @@ use crate::sched::global_queue::{GlobalQueue, LengthHint};
 use crate::sched::idle::Idle;
 use crate::sched::m::M;
 use crate::sched::p::P;
+use crate::sched::poll_turn::PollTurn;
 
 pub(crate) mod boot;
 pub(crate) mod claim;
@@ -33,6 +34,8 @@ pub(crate) mod m;
 pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
+pub(crate) mod park_slot;
+pub(crate) mod poll_turn;
 pub(crate) mod preempt;
 pub(crate) mod run;
 pub(crate) mod runq;
@@ -82,10 +85,8 @@ pub(crate) struct Sched {
     pub(crate) stop_wait: AtomicU32,
     /// Whether somebody is stopping the world or has it stopped: one at a time.
     pub(crate) world: AtomicBool,
-    /// When the network was last polled, in ns; 0 while an M is blocked in the poller.
-    pub(crate) last_poll: AtomicU64,
-    /// Until when the blocked poller sleeps, in ns; 0 = for ever.
-    pub(crate) poll_until: AtomicU64,
+    /// Whose turn it is to block in the poller, and until when.
+    pub(crate) poll_turn: PollTurn,
     /// Whether some M is polling without blocking: one at a time.
     pub(crate) polling: AtomicBool,
     /// Whether the runtime is ending.
@@ -164,8 +165,7 @@ impl Sched {
             stopping: AtomicBool::new(false),
             stop_wait: AtomicU32::new(0),
             world: AtomicBool::new(false),
-            last_poll: AtomicU64::new(1),
-            poll_until: AtomicU64::new(0),
+            poll_turn: PollTurn::new(),
             polling: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             sysmon_wait: AtomicU32::new(0),
@@ -224,8 +224,10 @@ impl Sched {
         }
     }
 
-    /// Whether this runtime is the one whose G calls: some of its Ms run Gs right now.
+    /// Whether all Ps are idle.
     pub(crate) fn is_idle(&self) -> bool {
+        // SeqCst: sysmon announces its sleep before it looks here (see `sysmon::wake`).
+        fence(Ordering::SeqCst);
         self.idle.idle_ps() == self.procs()
     }
 }

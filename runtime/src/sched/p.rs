@@ -94,6 +94,11 @@ impl P {
         self.state.leave_syscall(m.0, PState::Running as u8)
     }
 
+    /// The M takes its P out of its own system call, for others; `false` if somebody was faster. The caller owns the P.
+    pub(crate) fn take_back_from_syscall(&self, m: MId) -> bool {
+        self.state.leave_syscall(m.0, PState::Idle as u8)
+    }
+
     /// Takes the P out of a system call, if it is in one and nobody is faster: that of which M. The caller owns the P.
     pub(crate) fn take_from_syscall(&self) -> Option<MId> {
         self.state.take(PState::Idle as u8).map(MId)

@@ -162,7 +162,10 @@ fn yielded(m: &'static M, g: GRef, ticks: u64, to_global: bool) {
             gq: put.gq,
         },
     );
-    wake::wake_p_with(m.sched, tracer);
+    // What stays with this P is run by it; a G in the global queue is anybody's.
+    if put.placed == Placed::Global {
+        wake::wake_p_with(m.sched, tracer);
+    }
 }
 
 /// Go: `gopreempt_m`. A G preempted for a stop of the world goes to `runnext`, so that it is the first to go on.
@@ -215,12 +218,12 @@ fn end(m: &'static M, g: GRef, ticks: u64) {
     put_free(m, g);
 }
 
-/// Keeps a dead G for reuse: at the P, or beyond a number half of the P's at the scheduler. Go: `gfput`.
+/// Keeps a dead G for reuse: at the P, or beyond a number at the scheduler, less than half of them staying. Go: `gfput`.
 fn put_free(m: &'static M, g: GRef) {
     let mut free = m.held_p().free.borrow_mut();
     free.push(g);
     if free.len() >= FREE_GS_PER_P {
-        let keep = free.len() / 2;
+        let keep = FREE_GS_PER_P / 2 - 1;
         m.sched.lock().free.extend(free.drain(keep..));
     }
 }

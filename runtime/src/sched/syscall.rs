@@ -81,11 +81,11 @@ fn enter(m: &'static M, g: GRef, kind: SyscallKind) {
         SyscallKind::Syscall => {
             m.p.set(None);
             p.enter_syscall(m.id);
-            // SeqCst on both words: either the stopper sees the P in a system call, or this M sees that it wants to stop.
-            if sched.is_stopping()
-                && let Some(from) = p.take_from_syscall()
-            {
-                stw::retaken(sched, m.tracer(), p, from);
+            // SeqCst on both words: either the stopper sees the P in a system call, or this M sees that it wants to stop. *Another's call*: this M
+            // sees the flag and is held up; the world stops and starts, and the P is in the system call of another M, from which it must not
+            // be taken for a stop that is over. So only the P of the own call is taken: then this stop still waits for it.
+            if sched.is_stopping() && p.take_back_from_syscall(m.id) {
+                stw::retaken(sched, m.tracer(), p, m.id);
             }
             sysmon::wake(sched);
         }

@@ -4,7 +4,7 @@
 //! the network if nobody has for 10 ms. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use gmp_policy::RetakeView;
@@ -38,9 +38,10 @@ struct Seen {
     syscall_since: u64,
 }
 
-/// Wakes sysmon from its deep sleep, if it sleeps.
+/// Wakes sysmon from its deep sleep, if it sleeps: some P is busy again.
 pub(crate) fn wake(sched: &Sched) {
     // SeqCst: sysmon announces its sleep and then looks at the Ps once more; who makes a P busy does so first and then looks here.
+    fence(Ordering::SeqCst);
     if sched.sysmon_wait.load(Ordering::SeqCst) == 1
         && sched.sysmon_wait.swap(0, Ordering::SeqCst) == 1
     {
@@ -112,15 +113,7 @@ fn deep_sleep(sched: &Sched) {
 
 /// Polls the network if nobody has for long: all Ms are busy.
 fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
-    let last = sched.last_poll.load(Ordering::SeqCst);
-    if last == 0 || sched.poller.waiters() == 0 || last + NETPOLL_PERIOD_NS > now {
-        return;
-    }
-    if sched
-        .last_poll
-        .compare_exchange(last, now, Ordering::SeqCst, Ordering::Relaxed)
-        .is_err()
-    {
+    if sched.poller.waiters() == 0 || !sched.poll_turn.is_overdue(now, NETPOLL_PERIOD_NS) {
         return;
     }
     let mut tokens = Vec::new();
@@ -133,7 +126,10 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
         let waiter = unsafe { Unparker::from_raw(token) };
         match waiter.g() {
             Some(g) => gs.push(g),
-            None => waiter.unpark_thread(),
+            None => {
+                waiter.unpark_thread();
+                sched.poller.woken(1);
+            }
         }
     }
     if !gs.is_empty() {
@@ -148,6 +144,7 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
         );
         for g in gs {
             wake::ready_global(tracer, g, Via::Netpoll);
+            sched.poller.woken(1);
         }
     }
 }

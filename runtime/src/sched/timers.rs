@@ -20,6 +20,7 @@ use crate::sched::Sched;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
 use crate::sched::park::{Claim, Unparker, Winner};
+use crate::sched::poll_turn::Turn;
 use crate::sched::wake;
 use crate::timer::TimerHeap;
 
@@ -219,14 +220,10 @@ fn insert(sched: &'static Sched, p: &'static P, when: u64, entry: Entry) {
 
 /// Makes sure that somebody is awake at `when`. Go: `wakeNetPoller`.
 pub(crate) fn wake_net_poller(sched: &'static Sched, when: u64) {
-    // SeqCst: pairs with the poller's writes of `poll_until` and `last_poll` before it reads the heaps' times (see `Timers::next_when`).
-    if sched.last_poll.load(Ordering::SeqCst) == 0 {
-        let until = sched.poll_until.load(Ordering::SeqCst);
-        if until == 0 || until > when {
-            sched.poller.wake();
-        }
-    } else {
-        wake::wake_p(sched);
+    match sched.poll_turn.ask(when) {
+        Turn::InTime => {}
+        Turn::TooLong => sched.poller.wake(),
+        Turn::Nobody => wake::wake_p(sched),
     }
 }
 

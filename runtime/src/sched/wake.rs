@@ -222,6 +222,9 @@ pub(crate) fn take_idle_p_locked(sched: &Sched, locked: &mut Locked) -> Option<&
 
 /// Puts a P that the caller owns on the list of idle ones.
 pub(crate) fn put_idle_p(sched: &Sched, locked: &mut Locked, p: &'static P) {
+    if !p.runq.is_empty() {
+        crate::fatal::fatal(format_args!("{} becomes idle with Gs in its queue", p.id));
+    }
     p.set_state(PState::Idle);
     locked.idle_ps.push(p);
     sched.idle.idle_p_added();
@@ -350,7 +353,7 @@ pub(crate) fn handoff_p(sched: &'static Sched, tracer: &mut Tracer, p: &'static 
         }
         // The last P that is not idle keeps an M on the network if nobody polls.
         let last = sched.idle.idle_ps() + 1 == sched.procs();
-        let nobody_polls = sched.last_poll.load(std::sync::atomic::Ordering::SeqCst) != 0;
+        let nobody_polls = !sched.poll_turn.is_taken();
         if locked.global.len() > 0 || (last && nobody_polls) {
             start = Some(false);
         } else {
@@ -398,6 +401,9 @@ pub(crate) fn acquire_p(m: &'static M, p: &'static P) {
     let tracer = m.tracer();
     tracer.count(Tally::PStarts);
     tracer.emit(tracer.now(), Event::PStart { p: p.id, seq });
+    // *The slice that nobody measures*: while all Ps are idle sysmon sleeps deeply. Whoever runs a G after that, woken by a timer or the network,
+    // must be asked to give way as any other. Go leaves this to the next system call; our sockets make none that it sees.
+    super::sysmon::wake(m.sched);
 }
 
 /// This M lets its P go; the caller owns it and says where it goes. Go: `releasep`.
