@@ -100,7 +100,10 @@ fn here(args: &Args) -> ExitCode {
     if !args.quiet {
         let counts = Tally::ALL.iter().zip(sums);
         let line = counts.fold(String::new(), |s, (t, n)| s + &format!(" {}={n}", t.name()));
-        println!("stress: {} programs from seed {}:{line}", args.programs, args.seed);
+        println!(
+            "stress: {} programs from seed {}:{line}",
+            args.programs, args.seed
+        );
     }
     ExitCode::SUCCESS
 }
@@ -114,7 +117,12 @@ fn for_minutes(args: &Args, minutes: u64) -> ExitCode {
         let seed = random.next();
         let status = std::env::current_exe().and_then(|exe| {
             Command::new(exe)
-                .args(["--seed", &seed.to_string(), "--programs", &BATCH.to_string()])
+                .args([
+                    "--seed",
+                    &seed.to_string(),
+                    "--programs",
+                    &BATCH.to_string(),
+                ])
                 .args(["--procs", &args.procs.to_string()])
                 .args(["--patience", &args.patience.as_secs().to_string()])
                 .args(args.quiet.then_some("--quiet"))
@@ -123,7 +131,9 @@ fn for_minutes(args: &Args, minutes: u64) -> ExitCode {
         match status {
             Ok(status) if status.success() => programs += BATCH,
             Ok(status) => {
-                eprintln!("stress: after {programs} programs, the batch from seed {seed} ended with {status}");
+                eprintln!(
+                    "stress: after {programs} programs, the batch from seed {seed} ended with {status}"
+                );
                 return ExitCode::from(status.code().map_or(1, |c| c.clamp(1, 255) as u8));
             }
             Err(e) => {
@@ -164,7 +174,11 @@ fn watch(patience: Duration) {
             if let Some((setup, since)) = now
                 && since.elapsed() > patience
             {
-                eprintln!("stress: it hangs: {:?}\nstress: {}", since.elapsed(), again(&setup));
+                eprintln!(
+                    "stress: it hangs: {:?}\nstress: {}",
+                    since.elapsed(),
+                    again(&setup)
+                );
                 eprint!("{}", inspect::dump());
                 std::process::exit(3);
             }

@@ -1,0 +1,23 @@
+//! What Go's own scheduler tests assert, asserted here. `README.md` is the table of its rows and our tests.
+
+mod net;
+mod scheduler;
+mod table;
+
+use gmp_runtime::{Builder, Tally, stats, yield_now};
+
+/// Runs `main` as the first G of a runtime with so many Ps.
+fn run<T: Send + 'static>(procs: usize, main: impl FnOnce() -> T + Send + 'static) -> T {
+    // SAFETY: the tests hold nothing bound to a thread over a call into the runtime.
+    unsafe { Builder::new() }.procs(procs).run(main)
+}
+
+/// Does something that makes `n` Gs park for a reason that `tally` counts, and returns when they have. The caller must not park in it.
+fn until_parked<T>(n: u64, tally: Tally, f: impl FnOnce() -> T) -> T {
+    let before = stats().get(tally);
+    let result = f();
+    while stats().get(tally) < before + n {
+        yield_now();
+    }
+    result
+}
