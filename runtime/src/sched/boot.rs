@@ -14,6 +14,7 @@ use gmp_trace::ids::{MId, PId};
 
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::sched::m::{self, M};
+use crate::sched::states::MState;
 use crate::sched::{Sched, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
 
@@ -159,6 +160,7 @@ pub(crate) fn start_thread(m: &'static M) {
             m.tracer().open_counters(plan, m.id);
         }
         run::schedule(m);
+        m.goes_to(MState::Ended);
         let tracer = m.tracer();
         tracer.awake();
         tracer.emit(tracer.now(), Event::MExit {});

@@ -12,6 +12,7 @@ use crate::sched::g::GRef;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::park::Unparker;
+use crate::sched::states::MState;
 use crate::sched::{Sched, run, steal, stw, timers, wake};
 use crate::time::now_ns;
 
@@ -384,6 +385,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     m.switch_ticks.set(0);
     let ticks = m.tracer().now();
     m.tracer().quiet(ticks);
+    m.goes_to(MState::Polling);
     // A timer that was added to an idle P after this M last looked found nobody in the poller and could not break this poll: look once more.
     let (until, mut due) = idle_timers(sched, poll_until);
     sched.poll_turn.say(until);
@@ -397,6 +399,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
             Wait::Until(until)
         },
     );
+    m.goes_to(MState::Searching);
     let now = now_ns();
     sched.poll_turn.give_back(now);
     due |= until != 0 && until <= now;

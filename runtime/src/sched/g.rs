@@ -29,6 +29,7 @@ use crate::sched::Sched;
 use crate::sched::m::M;
 use crate::sched::park::Commit;
 use crate::sched::runq::Item;
+use crate::sched::states::g_may;
 use crate::spans::Entered;
 
 /// What a G asks of the scheduler when it suspends itself; read by the M that ran it.
@@ -186,6 +187,11 @@ impl G {
     /// One step of the G's life. Only the owner may call it; any other `from` means that two parties believed to own it.
     pub(crate) fn transition(&self, from: GState, to: GState) {
         let found = self.state();
+        debug_assert!(
+            g_may(from, to),
+            "{}: {from} to {to} is no legal step",
+            self.id()
+        );
         if found != from {
             fatal(format_args!(
                 "{} is {found}, not {from}, on its way to {to}",

@@ -54,6 +54,8 @@ pub(crate) fn wait_for_locked_g(m: &'static M) -> Option<Pick> {
     {
         let mut locked = m.sched.lock();
         if m.sched.is_shutdown() {
+            drop(locked);
+            run::note_unpark(m);
             return None;
         }
         // *Found before it slept*: the G was put into a queue by this very M, and another may have found it already. Then the wake

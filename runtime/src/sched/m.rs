@@ -2,7 +2,8 @@
 //!
 //! An M is in one of these conditions: running a G with a P; looking for one with a P (spinning when it looks at other
 //! Ps); in a system call, whose P may be gone; parked on the list of idle Ms; parked for the G that is locked to it;
-//! blocked in the network poller without a P. A parked M is given a P in `next_p` before it is woken.
+//! blocked in the network poller without a P. A parked M is given a P in `next_p` before it is woken. `states.rs` has the legal steps between
+//! them; a spinning M is one that searches and is counted.
 //!
 //! A `&'static M` is reached through a thread-local that is read by a function which is never inlined: a G may suspend on one
 //! thread and go on another, and the compiler, which does not know, could keep the address of a thread-local over that.
@@ -18,6 +19,9 @@ use crate::sched::find::Pick;
 use crate::sched::g::GRef;
 use crate::sched::p::P;
 use crate::sched::park_slot::ParkSlot;
+use crate::sched::states::MState;
+#[cfg(debug_assertions)]
+use crate::sched::states::m_may;
 use crate::tracer::Tracer;
 
 /// An OS thread that runs Gs. The `Cell` fields belong to that thread.
@@ -54,6 +58,9 @@ pub(crate) struct M {
     pub(crate) preempt: AtomicBool,
     /// Its end of the trace, and its own counters.
     tracer: UnsafeCell<Tracer>,
+    /// What it does, as far as debug builds check it. Written by the M itself.
+    #[cfg(debug_assertions)]
+    state: Cell<MState>,
     /// What it sleeps on.
     slot: ParkSlot,
 }
@@ -84,6 +91,8 @@ impl M {
             next_pick: Cell::new(None),
             preempt: AtomicBool::new(false),
             tracer: UnsafeCell::new(Tracer::off()),
+            #[cfg(debug_assertions)]
+            state: Cell::new(MState::New),
             slot: ParkSlot::new(),
         }
     }
@@ -95,6 +104,27 @@ impl M {
         // SAFETY: only the M's own thread calls this (G code and scheduler code alternate on it), and no caller keeps the borrow
         // over a call that could ask for it again.
         unsafe { &mut *self.tracer.get() }
+    }
+
+    /// It does something else from now on. Debug builds check that it may; the M itself calls it.
+    #[inline]
+    pub(crate) fn goes_to(&self, to: MState) {
+        #[cfg(debug_assertions)]
+        {
+            let from = self.state.replace(to);
+            if !m_may(from, to) {
+                crate::fatal::fatal(format_args!(
+                    "{}: {from:?} to {to:?} is no legal step",
+                    self.id
+                ));
+            }
+            let counted_alone = self.spinning.get() && to != MState::Searching;
+            if counted_alone {
+                crate::fatal::fatal(format_args!("{} counts as spinning and is {to:?}", self.id));
+            }
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = to;
     }
 
     /// The P it holds; the scheduler's own paths only run where there is one.

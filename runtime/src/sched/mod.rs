@@ -1,7 +1,7 @@
 //! The scheduler: its shared state, and nothing else.
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
-//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
+//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads), [`states`] (their legal steps); [`runq`], [`global_queue`],
 //! [`idle`], [`wait_queue`], [`claim`], [`timers`], [`poll_turn`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
 //! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
@@ -39,6 +39,7 @@ pub(crate) mod poll_turn;
 pub(crate) mod preempt;
 pub(crate) mod run;
 pub(crate) mod runq;
+pub(crate) mod states;
 pub(crate) mod steal;
 pub(crate) mod stw;
 pub(crate) mod syscall;

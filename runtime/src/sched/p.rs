@@ -16,6 +16,7 @@ use crate::sched::g::GRef;
 use crate::sched::m::M;
 use crate::sched::p_state::{SYSCALL, StateWord};
 use crate::sched::runq::RunQueue;
+use crate::sched::states::p_may;
 use crate::sched::timers::Timers;
 
 /// Ids that a P takes from the scheduler at a time, as in Go (`goidcache`).
@@ -81,11 +82,23 @@ impl P {
 
     /// The owner moves the state on.
     pub(crate) fn set_state(&self, to: PState) {
+        debug_assert!(
+            p_may(self.state(), to),
+            "{}: {} to {to} is no legal step",
+            self.id,
+            self.state()
+        );
         self.state.set(to as u8);
     }
 
     /// The owner gives it up for a system call.
     pub(crate) fn enter_syscall(&self, m: MId) {
+        debug_assert!(
+            p_may(self.state(), PState::Syscall),
+            "{}: {} to syscall is no legal step",
+            self.id,
+            self.state()
+        );
         self.state.enter_syscall(m.0);
     }
 

@@ -12,11 +12,13 @@ use crate::limits::FREE_GS_PER_P;
 use crate::sched::find::{self, Pick};
 use crate::sched::g::{GRef, Request};
 use crate::sched::m::M;
+use crate::sched::states::MState;
 use crate::sched::wake;
 use crate::sched::{Sched, deadlock, lock, steal, syscall};
 
 /// The life of an M that has just been given its first P.
 pub(crate) fn schedule(m: &'static M) {
+    m.goes_to(MState::Searching);
     take_next_p(m);
     loop {
         if m.locked_g.get().is_some() {
@@ -55,6 +57,7 @@ pub(crate) fn execute(m: &'static M, pick: Pick) {
             None => crate::fatal::fatal(format_args!("{} has no stack to run on", g.id())),
         };
         let ticks = m.tracer().end_interval();
+        m.goes_to(MState::Searching);
         match resumed {
             Resumed::Done => return end(m, g, ticks),
             Resumed::Suspended => match after(m, g, ticks) {
@@ -73,6 +76,7 @@ fn begin(m: &'static M, pick: Pick) {
     // Relaxed: read by reports and by the G itself.
     g.m.store(std::ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.g.set(Some(g));
+    m.goes_to(MState::Running);
     m.preempt.store(false, Ordering::Relaxed);
     if !pick.inherits {
         p.tick();
@@ -290,10 +294,12 @@ pub(crate) fn note_park(m: &'static M) {
     let ticks = tracer.now();
     tracer.emit(ticks, Event::MPark {});
     tracer.quiet(ticks);
+    m.goes_to(MState::Parked);
 }
 
 /// This M is awake again.
 pub(crate) fn note_unpark(m: &'static M) {
+    m.goes_to(MState::Searching);
     let tracer = m.tracer();
     tracer.awake();
     tracer.emit(tracer.now(), Event::MUnpark {});

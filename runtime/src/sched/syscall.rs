@@ -17,6 +17,7 @@ use crate::sched::find::Pick;
 use crate::sched::g::{GRef, Request};
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
+use crate::sched::states::MState;
 use crate::sched::{park, preempt, run, stw, sysmon, wake};
 
 /// Runs `f`, which may block in the kernel, so that the P is not lost to others while it does.
@@ -76,6 +77,7 @@ fn enter(m: &'static M, g: GRef, kind: SyscallKind) {
         },
     );
     g.transition(GState::Running, GState::Syscall);
+    m.goes_to(MState::Syscall);
     m.old_p.set(Some(p));
     match kind {
         SyscallKind::Syscall => {
@@ -108,6 +110,7 @@ fn exit() {
         m.p.set(Some(p));
         p.tick_syscall();
         g.transition(GState::Syscall, GState::Running);
+        m.goes_to(MState::Running);
         let tracer = m.tracer();
         tracer.count(Tally::SyscallExits);
         tracer.emit(tracer.now(), Event::SyscallExit {});
@@ -151,6 +154,7 @@ fn run_on(m: &'static M, g: GRef, p: &'static P) {
     p.tick();
     let seq = g.next_seq();
     g.transition(GState::Runnable, GState::Running);
+    m.goes_to(MState::Running);
     let tracer = m.tracer();
     tracer.count(Tally::Starts);
     let event = Event::Start {

@@ -61,7 +61,7 @@ impl Relay {
     }
 
     /// All from one G, which waits for them.
-    fn from_one(&self) {
+    fn side_by_side(&self) {
         let gs: Vec<_> = (0..self.n)
             .map(|i| {
                 let relay = self.clone();
@@ -88,7 +88,7 @@ impl Relay {
 fn as_many_gs_as_ps_run_at_once() {
     for procs in 2..=4 {
         run(procs as usize, move || {
-            (0..10).for_each(|_| Relay::new(procs).from_one());
+            (0..10).for_each(|_| Relay::new(procs).side_by_side());
         });
     }
 }
@@ -109,7 +109,7 @@ fn as_many_gs_as_ps_run_at_once_after_load_and_beside_the_poller() {
                 let gs: Vec<_> = (0..100).map(|_| go(yield_now)).collect();
                 gs.into_iter().for_each(|g| g.join().expect("no panic"));
             }
-            (0..5).for_each(|_| Relay::new(4).from_one());
+            (0..5).for_each(|_| Relay::new(4).side_by_side());
             (0..5).for_each(|_| {
                 let relay = Relay::new(4);
                 go(move || relay.nested(0)).join().expect("no panic");
