@@ -93,8 +93,10 @@ mod sched {
     mod p_state;
     #[path = "models/park.rs"]
     pub(crate) mod park;
-    #[path = "poll_until.rs"]
-    mod poll_until;
+    #[path = "park_slot.rs"]
+    mod park_slot;
+    #[path = "poll_turn.rs"]
+    mod poll_turn;
     #[path = "runq.rs"]
     mod runq;
     #[path = "timer_set.rs"]
@@ -128,4 +130,12 @@ mod sync {
     }
     #[path = "sema.rs"]
     pub(crate) mod sema;
+}
+
+/// As above: what the poller shares with the waiters and with those who break it.
+#[cfg(loom)]
+#[allow(dead_code, missing_docs, reason = "the models use a part of each")]
+mod netpoll {
+    pub(crate) mod r#break;
+    mod semaphore;
 }

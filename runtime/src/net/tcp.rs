@@ -1,5 +1,6 @@
 //! TCP over the network poller.
 //!
+//! Several Gs may read from one connection, or accept from one listener: one after the other, each what it gets.
 //! A socket is non-blocking; an operation that would block waits for readiness and is tried again. Where the process has no runtime, the
 //! sockets are plain blocking ones.
 
@@ -15,12 +16,15 @@ use socket2::SockRef;
 use crate::netpoll::{Direction, PollDesc, Poller, Waited};
 use crate::sched::park::Object;
 use crate::sched::{self, preempt};
+use crate::sync::Mutex;
 use crate::time::now_ns;
 
 /// A socket with its place in the poller.
 struct Polled<S: AsRawFd> {
     socket: S,
     poll: Option<(&'static Poller, &'static PollDesc)>,
+    /// For each direction: whose turn it is. The poller knows one waiter for each, and a second must not wipe out the first. Go: `fdMutex`.
+    turns: [Mutex<()>; 2],
     object: Object,
 }
 
@@ -38,11 +42,12 @@ impl<S: AsRawFd> Polled<S> {
         Ok(Polled {
             socket,
             poll,
+            turns: [Mutex::new(()), Mutex::new(())],
             object,
         })
     }
 
-    /// Tries `f` until it does not block any more.
+    /// Tries `f` until it does not block any more. Who comes second in the same direction waits for the first.
     fn retry<T>(
         &self,
         d: Direction,
@@ -53,6 +58,7 @@ impl<S: AsRawFd> Polled<S> {
         let Some((_, desc)) = self.poll else {
             return f(&self.socket);
         };
+        let _turn = self.turns[d as usize].lock();
         ready(desc.prepare(d))?;
         loop {
             match f(&self.socket) {

@@ -2,20 +2,14 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use gmp_trace::event::ParkReason;
 
+use super::semaphore::{Begin, Semaphore};
 use crate::sched::park::{self, Object, Unparker};
 use crate::sched::timers::{self, TimerAction, TimerHandle};
 use crate::time::now_ns;
-
-/// Nothing happened, nobody waits.
-pub(super) const NIL: usize = 0;
-/// Ready, and nobody has used it yet.
-pub(super) const READY: usize = 2;
-/// Somebody is about to wait. No token is 2 or 4: they are aligned addresses, tagged with 1 at most.
-pub(super) const WAIT: usize = 4;
 
 /// Reading or writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +33,11 @@ pub(crate) enum Waited {
 
 /// The state of a descriptor. Never freed; see the module header.
 pub(crate) struct PollDesc {
-    semaphores: [AtomicUsize; 2],
+    semaphores: [Semaphore; 2],
     /// 0 = none, -1 = passed, else when, in ns.
     deadlines: [AtomicI64; 2],
-    /// Bumped when a deadline changes, so that a timer of the one before does nothing.
+    /// Bumped when a deadline changes, so that a timer of the one before does nothing. Written under the lock of `timers`, together with
+    /// the deadline.
     deadline_seq: [AtomicU64; 2],
     timers: [Mutex<Option<TimerHandle>>; 2],
     closing: AtomicBool,
@@ -55,7 +50,7 @@ pub(crate) struct PollDesc {
 impl PollDesc {
     pub(super) fn new(waiters: &'static AtomicU32) -> PollDesc {
         PollDesc {
-            semaphores: [const { AtomicUsize::new(NIL) }; 2],
+            semaphores: [Semaphore::new(), Semaphore::new()],
             deadlines: [const { AtomicI64::new(0) }; 2],
             deadline_seq: [const { AtomicU64::new(0) }; 2],
             timers: [const { Mutex::new(None) }; 2],
@@ -68,7 +63,7 @@ impl PollDesc {
     /// Makes it fit for a new socket.
     pub(super) fn reuse(&self) {
         for d in [Direction::Read, Direction::Write] {
-            self.semaphores[d as usize].store(NIL, Ordering::Relaxed);
+            self.semaphores[d as usize].reset();
             self.deadlines[d as usize].store(0, Ordering::Relaxed);
             self.deadline_seq[d as usize].fetch_add(1, Ordering::Relaxed);
         }
@@ -81,7 +76,7 @@ impl PollDesc {
         let state = self.state(d);
         if state == Waited::Ready {
             // Nobody waits in this direction: the caller holds the right to.
-            self.semaphores[d as usize].store(NIL, Ordering::SeqCst);
+            self.semaphores[d as usize].reset();
         }
         state
     }
@@ -102,19 +97,10 @@ impl PollDesc {
     /// Waits until the direction is ready. One waiter for each direction. Go: `netpollblock`.
     pub(crate) fn wait(&self, d: Direction, reason: ParkReason, object: &Object) -> Waited {
         let semaphore = &self.semaphores[d as usize];
-        loop {
-            match semaphore.compare_exchange(NIL, WAIT, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => break,
-                Err(READY) => {
-                    if semaphore
-                        .compare_exchange(READY, NIL, Ordering::SeqCst, Ordering::SeqCst)
-                        .is_ok()
-                    {
-                        return self.state(d);
-                    }
-                }
-                Err(_) => panic!("two Gs wait for the same socket in the same direction"),
-            }
+        match semaphore.begin() {
+            Begin::Wait => {}
+            Begin::Ready => return self.state(d),
+            Begin::Busy => panic!("two Gs wait for the same socket in the same direction"),
         }
         if self.state(d) == Waited::Ready {
             let me = Unparker::current().into_raw();
@@ -123,9 +109,7 @@ impl PollDesc {
             waiters.fetch_add(1, Ordering::SeqCst);
             let foreign = crate::sched::m::running().is_none();
             park::park(reason, object, &mut || {
-                let waits = semaphore
-                    .compare_exchange(WAIT, me, Ordering::SeqCst, Ordering::SeqCst)
-                    .is_ok();
+                let waits = semaphore.commit(me);
                 if !waits {
                     waiters.fetch_sub(1, Ordering::SeqCst);
                 } else if foreign && let Some(sched) = crate::sched::home() {
@@ -135,36 +119,22 @@ impl PollDesc {
                 waits
             });
         }
-        // Whatever it is now, the wait is over: READY is consumed, WAIT is taken back.
-        semaphore.swap(NIL, Ordering::SeqCst);
+        semaphore.end();
         self.state(d)
     }
 
-    /// The direction is ready, or (`ready` false) its wait is to end; the token of the waiter to wake. Go: `netpollunblock`.
+    /// The direction is ready, or (`ready` false) its wait is to end; the token of the waiter to wake, who counts as waiting until the
+    /// caller says that it was woken. Go: `netpollunblock`.
     pub(super) fn unblock(&self, d: Direction, ready: bool) -> Option<usize> {
-        let semaphore = &self.semaphores[d as usize];
-        let to = if ready { READY } else { NIL };
-        let mut old = semaphore.load(Ordering::SeqCst);
-        loop {
-            if old == READY || (old == NIL && !ready) {
-                return None;
-            }
-            match semaphore.compare_exchange(old, to, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => break,
-                Err(now) => old = now,
-            }
-        }
-        if old == NIL || old == WAIT {
-            return None;
-        }
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
-        Some(old)
+        self.semaphores[d as usize].unblock(ready)
     }
 
     fn wake(&self, d: Direction) {
         if let Some(token) = self.unblock(d, false) {
             // SAFETY: a waiter stored it in the commit of its park, and it was taken out just now, once.
             unsafe { Unparker::from_raw(token) }.unpark();
+            // After it was made runnable: in between, nobody else may find that nothing is waited for.
+            self.waiters.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -180,10 +150,12 @@ impl PollDesc {
     /// Sets, moves or clears a deadline, in ns of [`now_ns`]. One that has passed ends the present wait at once.
     pub(crate) fn set_deadline(&'static self, d: Direction, deadline: Option<u64>) {
         let i = d as usize;
-        let seq = self.deadline_seq[i].fetch_add(1, Ordering::SeqCst) + 1;
         let mut timer = self.timers[i]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, together with what follows. *The deadline without a timer*: two set deadlines at once; the number of the first is
+        // older, but its timer is started last, finds a newer number when it fires, and does nothing.
+        let seq = self.deadline_seq[i].fetch_add(1, Ordering::SeqCst) + 1;
         if let Some(old) = timer.take() {
             old.stop();
         }
@@ -196,15 +168,25 @@ impl PollDesc {
             }
             Some(when) => {
                 self.deadlines[i].store(i64::try_from(when).unwrap_or(i64::MAX), Ordering::SeqCst);
-                let action = std::sync::Arc::new(move |_| {
-                    // Another deadline has taken its place: nothing is to be done.
-                    if self.deadline_seq[i].load(Ordering::SeqCst) == seq {
-                        self.deadlines[i].store(-1, Ordering::SeqCst);
-                        self.wake(d);
-                    }
-                });
+                let action = std::sync::Arc::new(move |_| self.deadline_passed(d, seq));
                 *timer = Some(timers::start_timer(when, TimerAction::Call(action)));
             }
         }
+    }
+
+    /// The timer of deadline number `seq` fired. It runs on the scheduler's stack: the lock is held for a few instructions only.
+    fn deadline_passed(&self, d: Direction, seq: u64) {
+        let i = d as usize;
+        {
+            let _timer = self.timers[i]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Another deadline has taken its place, or takes it after this: then it undoes this.
+            if self.deadline_seq[i].load(Ordering::SeqCst) != seq {
+                return;
+            }
+            self.deadlines[i].store(-1, Ordering::SeqCst);
+        }
+        self.wake(d);
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::r#break::Break;
 use super::desc::{Direction, PollDesc};
 use crate::time::now_ns;
 
@@ -29,8 +30,8 @@ const BREAK: u64 = 0;
 pub(crate) struct Poller {
     epoll: OwnedFd,
     event: OwnedFd,
-    /// 1 = the eventfd was written and no blocking poll has drained it: further writes are pointless.
-    breaking: AtomicU32,
+    /// Whether the eventfd was written already.
+    breaking: Break,
     waiters: &'static AtomicU32,
     /// Descriptors of closed sockets.
     free: Mutex<Vec<&'static PollDesc>>,
@@ -51,7 +52,7 @@ impl Poller {
         let poller = Poller {
             epoll,
             event,
-            breaking: AtomicU32::new(0),
+            breaking: Break::new(),
             waiters: Box::leak(Box::new(AtomicU32::new(0))),
             free: Mutex::new(Vec::new()),
         };
@@ -111,7 +112,13 @@ impl Poller {
             .push(desc);
     }
 
-    /// Puts the tokens of all waiters whose descriptors became ready into `out`.
+    /// Says that `n` waiters whose tokens [`Poller::poll`] gave were woken. After they were made runnable, so that nobody believes meanwhile
+    /// that nothing is waited for: an M that parks then would find all goroutines asleep.
+    pub(crate) fn woken(&self, n: usize) {
+        self.waiters.fetch_sub(n as u32, Ordering::SeqCst);
+    }
+
+    /// Puts the tokens of all waiters whose descriptors became ready into `out`. The caller wakes them and then says so ([`Poller::woken`]).
     pub(crate) fn poll(&self, wait: Wait, out: &mut Vec<usize>) -> io::Result<()> {
         // SAFETY: an all-zero epoll_event is valid.
         let mut events: [libc::epoll_event; BATCH] = unsafe { std::mem::zeroed() };
@@ -165,12 +172,7 @@ impl Poller {
 
     /// Ends a blocking poll, the present one or the next.
     pub(crate) fn wake(&self) {
-        // AcqRel: one writer is enough until a blocking poll has drained it.
-        if self
-            .breaking
-            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
+        if self.breaking.raise() {
             let one = 1u64;
             // SAFETY: 8 bytes of ours. It cannot fail with a counter of at most 1.
             unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
@@ -181,7 +183,7 @@ impl Poller {
         let mut count = 0u64;
         // SAFETY: 8 bytes of ours.
         unsafe { libc::read(self.event.as_raw_fd(), (&raw mut count).cast(), 8) };
-        self.breaking.store(0, Ordering::Release);
+        self.breaking.lower();
     }
 }
 
@@ -199,12 +201,13 @@ fn unpack(data: u64) -> (&'static PollDesc, u32) {
     (unsafe { &*address }, (data >> 48) as u32)
 }
 
-/// As Go rounds: less than a millisecond is one, the rest is cut off; the caller looks at the time again.
+/// As Go rounds: less than a millisecond is one, the rest is cut off, and more than 11 days are that; the caller looks at the time again.
 fn milliseconds(ns: u64) -> libc::c_int {
+    const MOST: u64 = 1_000_000_000;
     match ns {
         0 => 0,
         1..1_000_000 => 1,
-        _ => libc::c_int::try_from(ns / 1_000_000).unwrap_or(libc::c_int::MAX),
+        _ => (ns / 1_000_000).min(MOST) as libc::c_int,
     }
 }
 
@@ -213,5 +216,16 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
         Err(io::Error::last_os_error())
     } else {
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_outs_are_rounded_as_go_does() {
+        let rounded = [0, 1, 999_999, 1_000_000, 1_999_999, u64::MAX].map(milliseconds);
+        assert_eq!(rounded, [0, 1, 1, 1, 1, 1_000_000_000]);
     }
 }

@@ -15,6 +15,7 @@ use gmp_trace::ids::{MId, PId};
 
 use crate::limits::{ENDED_TIDS, SHUTDOWN_PATIENCE};
 use crate::sched::m::{self, M};
+use crate::sched::states::MState;
 use crate::sched::{Sched, poller_thread, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
 
@@ -71,8 +72,8 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
     (0..procs).for_each(|i| sched.make_p(PId(i)));
     sched.set_procs(procs);
     if sched.policy.netpoll == Netpoll::Thread {
-        // For ever: see `poller_thread`. Relaxed: no M has started.
-        sched.last_poll.store(0, Ordering::Relaxed);
+        // For ever: see `poller_thread`. Nobody can have it: no M has started.
+        let _ = sched.poll_turn.take();
     }
     // Relaxed: for the deadlock detector, which runs on threads that are started later.
     sched
@@ -201,6 +202,7 @@ pub(crate) fn spawn_m(m: &'static M) {
             m.tracer().open_counters(plan, m.id);
         }
         run::schedule(m);
+        m.goes_to(MState::Ended);
         let tracer = m.tracer();
         tracer.awake();
         tracer.close_counters();

@@ -14,7 +14,7 @@ use crate::sched::global_queue::Lane;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::park::Unparker;
-use crate::sched::poll_until::FOR_EVER;
+use crate::sched::states::MState;
 use crate::sched::{Sched, run, steal, stw, timers, wake};
 use crate::time::now_ns;
 use crate::tracer::Tracer;
@@ -82,6 +82,13 @@ enum Found {
 fn search(m: &'static M) -> Found {
     let sched = m.sched;
     let p = m.held_p();
+    // A spinner is counted on to look for the work of others: it may have none of its own, or it would keep it to itself.
+    if m.spinning.get() && !p.runq.is_empty() {
+        crate::fatal::fatal(format_args!(
+            "{} spins with Gs in the queue of {}",
+            m.id, p.id
+        ));
+    }
 
     // 1. Own timers.
     let mut poll_until = check_timers(m, p);
@@ -282,8 +289,7 @@ fn grab_global(m: &'static M, p: &'static P, most: usize, rule: Rule) -> Option<
 /// Asks the network poller without blocking; one M at a time.
 fn poll_network(m: &'static M) -> Option<Pick> {
     let sched = m.sched;
-    // SeqCst: pairs with the poller's own writes; a stale 0 or non-0 only costs a poll or delays one.
-    if sched.poller.waiters() == 0 || sched.last_poll.load(Ordering::SeqCst) == 0 {
+    if sched.poller.waiters() == 0 || sched.poll_turn.is_taken() {
         return None;
     }
     // Acquire/release: the flag is a try-lock.
@@ -295,10 +301,11 @@ fn poll_network(m: &'static M) -> Option<Pick> {
     let (first, rest) = gs.split_first()?;
     wake::ready_direct(m, *first, Via::Netpoll);
     wake::inject(m, rest);
+    sched.poller.woken(gs.len());
     Some(Pick::new(*first, Source::Netpoll, Rule::Order))
 }
 
-/// Asks the poller; threads that wait are woken here, Gs are returned, still waiting.
+/// Asks the poller; threads that wait are woken here, Gs are returned, still waiting: the caller readies them, and then says so to the poller.
 pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> {
     let blocking = wait != Wait::Now;
     let mut tokens = Vec::new();
@@ -313,7 +320,10 @@ pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> 
         let waiter = unsafe { Unparker::from_raw(token) };
         match waiter.g() {
             Some(g) => gs.push(g),
-            None => waiter.unpark_thread(),
+            None => {
+                waiter.unpark_thread();
+                sched.poller.woken(1);
+            }
         }
     }
     if blocking || !gs.is_empty() {
@@ -400,36 +410,30 @@ fn recheck(m: &'static M, poll_until: &mut u64) -> Option<Found> {
 /// Blocks in the network poller if nobody else does, until `poll_until` (0 = for ever).
 fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found {
     let sched = m.sched;
-    if sched.poller.waiters() == 0 && poll_until == 0 {
+    // *The orphaned timer*: an M that does not spin has looked at the timers of its own P only, which need not be the P that it blocked with
+    // before. If it parks now, or blocks for ever, nobody wakes for those of other idle Ps. A spinner has seen them all just now.
+    let until = match was_spinning {
+        true => poll_until,
+        false => idle_timers(sched, poll_until).0,
+    };
+    if sched.poller.waiters() == 0 && until == 0 {
         return Found::Nothing;
     }
-    // SeqCst: pairs with `wake_net_poller`.
-    if sched.last_poll.swap(0, Ordering::SeqCst) == 0 {
+    if !sched.poll_turn.take() {
         // Somebody else polls; make sure that it does so no longer than we would have.
-        if poll_until != 0 && sched.poll_until.is_later_than(poll_until) {
+        if until != 0 && sched.poll_turn.sleeps_past(until) {
             sched.poller.wake();
         }
         return Found::Nothing;
     }
-    sched.poll_until.announce(poll_until);
+    sched.poll_turn.say(until);
     m.switch_ticks.set(0);
     let ticks = m.tracer().now();
     m.tracer().quiet(ticks);
-    // A timer that was added to an idle P after this M last looked found `last_poll` not yet 0 and could not break this poll: look once
-    // more. A timer that is due already is left to a spinner, if there is one: it looks at the timers of all Ps before it rests, and then
-    // breaks this poll. Without that exception this M would come back at once, not be allowed to spin, and poll again, without end,
-    // for as long as the kernel keeps the spinner from running.
-    let (mut until, mut due) = (poll_until, false);
-    let now = now_ns();
-    for p in sched.ps().filter(|p| p.state() == PState::Idle) {
-        let next = p.timers.next_when();
-        if next == u64::MAX || (next <= now && sched.idle.spinning() > 0) {
-            continue;
-        }
-        due |= next <= now;
-        until = if until == 0 { next } else { until.min(next) };
-    }
-    sched.poll_until.announce(until);
+    m.goes_to(MState::Polling);
+    // A timer that was added to an idle P after this M last looked found nobody in the poller and could not break this poll: look once more.
+    let (until, mut due) = idle_timers(sched, poll_until);
+    sched.poll_turn.say(until);
     let gs = poll(
         sched,
         m.tracer(),
@@ -441,14 +445,14 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
             Wait::Until(until)
         },
     );
-    sched.poll_until.announce(FOR_EVER);
+    m.goes_to(MState::Searching);
     let now = now_ns();
-    sched.last_poll.store(now.max(1), Ordering::SeqCst);
-    // It was woken by the time of a timer. If there may be no spinner to run that, this M is the one.
-    due |= !sched.policy.trusts_spinners() && until != 0 && now >= until;
+    sched.poll_turn.give_back(now);
+    due |= until != 0 && until <= now;
     match wake::take_idle_p(sched) {
         None => {
             wake::inject(m, &gs);
+            sched.poller.woken(gs.len());
             Found::Nothing
         }
         Some(p) => {
@@ -457,6 +461,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
                 Some((first, rest)) => {
                     wake::ready_direct(m, *first, Via::Netpoll);
                     wake::inject(m, rest);
+                    sched.poller.woken(gs.len());
                     Found::Pick(Pick::new(*first, Source::Netpoll, Rule::Order))
                 }
                 None => {
@@ -469,4 +474,23 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
             }
         }
     }
+}
+
+/// The earlier of `until` (0 = never) and the timers of all idle Ps, and whether one of those is due already.
+///
+/// A timer that is due is left to a spinner, if there is one: it looks at the timers of all Ps before it rests, and then breaks the poll. Without
+/// that exception the M that polls would come back at once, not be allowed to spin, and poll again, without end, for as long as the kernel
+/// keeps the spinner from running.
+fn idle_timers(sched: &Sched, until: u64) -> (u64, bool) {
+    let (mut until, mut due) = (until, false);
+    let now = now_ns();
+    for p in sched.ps().filter(|p| p.state() == PState::Idle) {
+        let next = p.timers.next_when();
+        if next == u64::MAX || (next <= now && sched.idle.spinning() > 0) {
+            continue;
+        }
+        due |= next <= now;
+        until = if until == 0 { next } else { until.min(next) };
+    }
+    (until, due)
 }

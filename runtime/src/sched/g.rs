@@ -30,6 +30,7 @@ use crate::sched::m::M;
 use crate::sched::measures::Track;
 use crate::sched::park::Commit;
 use crate::sched::runq::Item;
+use crate::sched::states::g_may;
 use crate::spans::Entered;
 
 /// What a G asks of the scheduler when it suspends itself; read by the M that ran it.
@@ -77,8 +78,8 @@ pub(crate) struct G {
     seq: Cell<u64>,
     /// What it is made of.
     pub(crate) kind: Cell<GKind>,
-    /// Where it was spawned.
-    site: Cell<Option<&'static Location<'static>>>,
+    /// Where it was spawned; null before its first life. Written by the owner; an atomic because reports about a hang read it from outside.
+    site: AtomicPtr<Location<'static>>,
     /// What it asks for when it suspends. Written by itself while it runs, read by its M after it suspended.
     pub(crate) request: Cell<Request>,
     /// Its own end of the switch; valid from its first instruction to its last.
@@ -116,7 +117,7 @@ impl G {
             panicked: AtomicBool::new(false),
             seq: Cell::new(0),
             kind: Cell::new(GKind::Stackful),
-            site: Cell::new(None),
+            site: AtomicPtr::new(std::ptr::null_mut()),
             request: Cell::new(Request::None),
             suspender: Cell::new(std::ptr::null()),
             spans: Cell::new(None),
@@ -146,7 +147,10 @@ impl G {
 
     /// Where it was spawned.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
-        self.site.get()
+        // Relaxed: what it points to is part of the program.
+        let site = self.site.load(Ordering::Relaxed);
+        // SAFETY: null, or what `born` made of a `&'static Location`.
+        unsafe { site.as_ref() }
     }
 
     /// What it last waited for.
@@ -178,7 +182,8 @@ impl G {
         self.panicked.store(false, Ordering::Relaxed);
         self.seq.set(0);
         self.kind.set(kind);
-        self.site.set(Some(site));
+        self.site
+            .store(std::ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.track.born(id.0);
         self.transition(GState::Dead, GState::Runnable);
     }
@@ -193,6 +198,11 @@ impl G {
     /// One step of the G's life. Only the owner may call it; any other `from` means that two parties believed to own it.
     pub(crate) fn transition(&self, from: GState, to: GState) {
         let found = self.state();
+        debug_assert!(
+            g_may(from, to),
+            "{}: {from} to {to} is no legal step",
+            self.id()
+        );
         if found != from {
             fatal(format_args!(
                 "{} is {found}, not {from}, on its way to {to}",

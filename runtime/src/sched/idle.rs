@@ -47,7 +47,7 @@ impl Idle {
         self.idle_ps.load(Ordering::Relaxed) == 0
     }
 
-    /// After a G was published: whether the caller is to wake a spinner, as Go decides it: if none spins and a P is idle. It is counted as
+    /// After a G was published: whether the caller is to wake a spinner, as Go decides it: if none spins and a P is idle, or is about to be. It is counted as
     /// spinning already; the caller must start it, or [`Idle::abandon_wake`].
     #[must_use]
     pub(crate) fn begin_wake(&self) -> bool {
@@ -59,10 +59,20 @@ impl Idle {
     pub(crate) fn begin_wake_if(&self, wakes: impl Fn(u32, u32) -> bool) -> bool {
         // The submitter's full barrier, between publishing the G and looking for spinners: pairs with the one in `stop_spin`.
         fence(Ordering::SeqCst);
-        // Relaxed: ordered by the fence. A P that becomes idle after this look is released by an M that looks for work, under
-        // the lock and then again after it stopped spinning.
+        // Relaxed: ordered by the fence.
         let mut spinning = self.spinning.load(Ordering::Relaxed);
-        while wakes(spinning, self.idle_ps.load(Ordering::Relaxed)) {
+        loop {
+            let idle_ps = self.idle_ps.load(Ordering::Relaxed);
+            // No P is idle, and whoever is about to release one knows already that it is to look once more: the lock would tell nothing new.
+            // If the request is being met by now, its spinner's barrier comes after ours (before it, we had seen the request withdrawn), so it
+            // sees our G; else it is met later. That no P is idle is not enough to go away: *nobody is asked*, the M that is about to release
+            // one need not be a spinner, and would not look again. So the decision is made as for the P that it would release.
+            if idle_ps == 0 && self.need_spinning.load(Ordering::Relaxed) != 0 {
+                return false;
+            }
+            if !wakes(spinning, idle_ps.max(1)) {
+                return false;
+            }
             // AcqRel: only the one who moves the count on starts an M for it, which bounds how many threads a burst wakes. If it is
             // another by now the decision is made anew.
             match self.spinning.compare_exchange(
@@ -75,7 +85,6 @@ impl Idle {
                 Err(now) => spinning = now,
             }
         }
-        false
     }
 
     /// For a P that is handed off while nothing is to be done: whether its M is to spin. Counted already.
@@ -117,6 +126,12 @@ impl Idle {
     #[must_use]
     pub(crate) fn take_need_spinning(&self) -> bool {
         // Relaxed: both sides hold the lock.
+        self.need_spinning.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether somebody found no P for a spinner, at some moment.
+    pub(crate) fn needs_spinning(&self) -> bool {
+        // Relaxed: for who only looks.
         self.need_spinning.load(Ordering::Relaxed) != 0
     }
 
@@ -205,6 +220,67 @@ mod models {
             let mine = idle.begin_wake_if(|_, idle_ps| idle_ps != 0);
             assert!(mine && other.join().expect("no panic"));
             assert_eq!(idle.spinning(), 2);
+        });
+    }
+
+    /// *Nobody is asked*: a submitter finds no spinner and no idle P, while an M that does not spin, and so will not look again, is about to
+    /// release one. Either the M becomes a spinner, or the submitter gets the P.
+    #[test]
+    fn loom_a_submitter_without_an_idle_p_asks_the_m_that_is_about_to_release_one() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            // The idle Ps, under the scheduler's lock.
+            let lock = Arc::new(loom::sync::Mutex::new(0u32));
+            let (i, l) = (Arc::clone(&idle), Arc::clone(&lock));
+            let submitter = thread::spawn(move || {
+                // The G is published in the submitter's own ring, where only a spinner looks.
+                if !i.begin_wake() {
+                    return false;
+                }
+                let mut ps = l.lock().expect("no panic");
+                if *ps > 0 {
+                    *ps -= 1;
+                    i.idle_p_removed();
+                    return true;
+                }
+                i.abandon_wake();
+                false
+            });
+            let stays = {
+                let mut ps = lock.lock().expect("no panic");
+                let stays = idle.take_need_spinning();
+                if !stays {
+                    *ps += 1;
+                    idle.idle_p_added();
+                }
+                stays
+            };
+            let started = submitter.join().expect("no panic");
+            assert!(stays || started, "a P lies idle beside work");
+        });
+    }
+
+    /// A submitter goes away because a spinner is asked for already; the one that comes must see its G.
+    #[test]
+    fn loom_whoever_meets_a_request_sees_the_work_of_all_who_relied_on_it() {
+        loom::model(|| {
+            let idle = Arc::new(Idle::new());
+            let queue = Arc::new(AtomicU32::new(0));
+            // Somebody found no P and asked for a spinner.
+            assert!(idle.begin_handoff_spin());
+            idle.abandon_wake();
+            let (i, q) = (Arc::clone(&idle), Arc::clone(&queue));
+            let submitter = thread::spawn(move || {
+                q.store(1, Ordering::Relaxed);
+                i.begin_wake()
+            });
+            assert!(idle.take_need_spinning());
+            idle.start_spin();
+            // It finds nothing and steps back, as every spinner does, before it looks for the last time.
+            idle.stop_spin();
+            let seen = queue.load(Ordering::Relaxed) == 1;
+            let wakes = submitter.join().expect("no panic");
+            assert!(seen || wakes, "nobody wakes");
         });
     }
 

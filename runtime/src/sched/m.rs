@@ -2,7 +2,8 @@
 //!
 //! An M is in one of these conditions: running a G with a P; looking for one with a P (spinning when it looks at other
 //! Ps); in a system call, whose P may be gone; parked on the list of idle Ms; parked for the G that is locked to it;
-//! blocked in the network poller without a P. A parked M is given a P in `next_p` before it is woken.
+//! blocked in the network poller without a P. A parked M is given a P in `next_p` before it is woken. `states.rs` has the legal steps between
+//! them; a spinning M is one that searches and is counted.
 //!
 //! A `&'static M` is reached through a thread-local that is read by a function which is never inlined: a G may suspend on one
 //! thread and go on another, and the compiler, which does not know, could keep the address of a thread-local over that.
@@ -17,7 +18,10 @@ use crate::sched::Sched;
 use crate::sched::find::Pick;
 use crate::sched::g::GRef;
 use crate::sched::p::P;
-use crate::sys::futex;
+use crate::sched::park_slot::ParkSlot;
+use crate::sched::states::MState;
+#[cfg(debug_assertions)]
+use crate::sched::states::m_may;
 use crate::tracer::Tracer;
 
 /// An OS thread that runs Gs. The `Cell` fields belong to that thread.
@@ -64,8 +68,11 @@ pub(crate) struct M {
     pub(crate) preempt: AtomicBool,
     /// Its end of the trace, and its own counters.
     tracer: UnsafeCell<Tracer>,
-    /// 0 = nobody woke it, 1 = somebody did.
-    wake: AtomicU32,
+    /// What it does, as far as debug builds check it. Written by the M itself.
+    #[cfg(debug_assertions)]
+    state: Cell<MState>,
+    /// What it sleeps on.
+    slot: ParkSlot,
 }
 
 /// A flag of an M's own thread that reports may look at.
@@ -121,7 +128,9 @@ impl M {
             next_pick: Cell::new(None),
             preempt: AtomicBool::new(false),
             tracer: UnsafeCell::new(Tracer::off()),
-            wake: AtomicU32::new(0),
+            #[cfg(debug_assertions)]
+            state: Cell::new(MState::New),
+            slot: ParkSlot::new(),
         }
     }
 
@@ -132,6 +141,27 @@ impl M {
         // SAFETY: only the M's own thread calls this (G code and scheduler code alternate on it), and no caller keeps the borrow
         // over a call that could ask for it again.
         unsafe { &mut *self.tracer.get() }
+    }
+
+    /// It does something else from now on. Debug builds check that it may; the M itself calls it.
+    #[inline]
+    pub(crate) fn goes_to(&self, to: MState) {
+        #[cfg(debug_assertions)]
+        {
+            let from = self.state.replace(to);
+            if !m_may(from, to) {
+                crate::fatal::fatal(format_args!(
+                    "{}: {from:?} to {to:?} is no legal step",
+                    self.id
+                ));
+            }
+            let counted_alone = self.spinning.get() && to != MState::Searching;
+            if counted_alone {
+                crate::fatal::fatal(format_args!("{} counts as spinning and is {to:?}", self.id));
+            }
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = to;
     }
 
     /// The P it holds; the scheduler's own paths only run where there is one.
@@ -161,21 +191,15 @@ impl M {
 
     /// Sleeps until [`M::unpark`]; returns at once if that came first.
     pub(crate) fn sleep(&self) {
-        // Acquire pairs with the release in `unpark`: `next_p` and its companions are visible.
-        while self.wake.load(Ordering::Acquire) == 0 {
-            futex::wait(&self.wake, 0, None);
-        }
-        // Relaxed: consumed by this thread; the next waker is ordered after it by the scheduler's lock.
-        self.wake.store(0, Ordering::Relaxed);
+        // `next_p` and its companions are visible afterwards.
+        self.slot.sleep();
     }
 
     /// Ends a [`M::sleep`], the present one or the next. Woken twice for one sleep is a broken invariant.
     pub(crate) fn unpark(&self) {
-        // Release publishes `next_p` and its companions to `sleep`.
-        if self.wake.swap(1, Ordering::Release) != 0 {
+        if !self.slot.wake() {
             crate::fatal::fatal(format_args!("{} was woken twice", self.id));
         }
-        futex::wake_one(&self.wake);
     }
 }
 

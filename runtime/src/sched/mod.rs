@@ -1,16 +1,16 @@
 //! The scheduler: its shared state, and nothing else.
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
-//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`poll_until`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`], [`world`] (where they wait); [`wake`], [`park`], [`steal`],
+//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads), [`states`] (their legal steps); [`runq`], [`global_queue`],
+//! [`idle`], [`poll_turn`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`], [`world`] (where they wait); [`wake`], [`park`], [`steal`],
 //! [`find`], [`syscall`], [`lock`], [`preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`],
 //! [`template`] (the loops); [`default_procs`] (how many Ps); [`measures`], [`schedtrace`] (what is known of it all).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use gmp_policy::{Policy, Topology};
 use gmp_trace::ids::PId;
@@ -28,7 +28,7 @@ use crate::sched::m::M;
 use crate::sched::measures::{CpuTime, Measures};
 use crate::sched::p::P;
 use crate::sched::pin::Pins;
-use crate::sched::poll_until::PollUntil;
+use crate::sched::poll_turn::PollTurn;
 use crate::sched::template::Template;
 use crate::sched::world::World;
 
@@ -47,12 +47,14 @@ pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
 pub(crate) mod pin;
-pub(crate) mod poll_until;
+pub(crate) mod park_slot;
+pub(crate) mod poll_turn;
 pub(crate) mod poller_thread;
 pub(crate) mod preempt;
 pub(crate) mod run;
 pub(crate) mod runq;
 pub(crate) mod schedtrace;
+pub(crate) mod states;
 pub(crate) mod steal;
 pub(crate) mod stw;
 pub(crate) mod syscall;
@@ -106,10 +108,8 @@ pub(crate) struct Sched {
     pub(crate) stop_wait: AtomicU32,
     /// The right to stop the world.
     pub(crate) world: World,
-    /// When the network was last polled, in ns; 0 while an M is blocked in the poller, or always if a thread is there for it.
-    pub(crate) last_poll: AtomicU64,
-    /// Until when the blocked poller sleeps.
-    pub(crate) poll_until: PollUntil,
+    /// Whose turn it is to block in the poller, and until when; always taken if a thread is there for it.
+    pub(crate) poll_turn: PollTurn,
     /// Whether some M is polling without blocking: one at a time.
     pub(crate) polling: AtomicBool,
     /// Whether the runtime is ending.
@@ -213,8 +213,7 @@ impl Sched {
             stopping: AtomicBool::new(false),
             stop_wait: AtomicU32::new(0),
             world: World::new(),
-            last_poll: AtomicU64::new(1),
-            poll_until: PollUntil::new(),
+            poll_turn: PollTurn::new(),
             polling: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             sysmon_wait: AtomicU32::new(0),
@@ -236,6 +235,15 @@ impl Sched {
     /// Takes the scheduler's lock. The runtime does not panic while it holds it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Sched::lock`], unless somebody has it: for who only looks.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Locked>> {
+        match self.locked.try_lock() {
+            Ok(locked) => Some(locked),
+            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The number of Ps in use.
@@ -283,6 +291,8 @@ impl Sched {
 
     /// Whether all Ps are idle.
     pub(crate) fn is_idle(&self) -> bool {
+        // SeqCst: sysmon announces its sleep before it looks here (see `sysmon::wake`).
+        fence(Ordering::SeqCst);
         self.idle.idle_ps() == self.procs()
     }
 }

@@ -16,6 +16,7 @@ use crate::sched::g::GRef;
 use crate::sched::m::M;
 use crate::sched::p_state::{SYSCALL, StateWord};
 use crate::sched::runq::RunQueue;
+use crate::sched::states::p_may;
 use crate::sched::timers::Timers;
 
 /// Ids that a P takes from the scheduler at a time, as in Go (`goidcache`).
@@ -102,17 +103,34 @@ impl P {
 
     /// The owner moves the state on.
     pub(crate) fn set_state(&self, to: PState) {
+        debug_assert!(
+            p_may(self.state(), to),
+            "{}: {} to {to} is no legal step",
+            self.id,
+            self.state()
+        );
         self.state.set(to as u8);
     }
 
     /// The owner gives it up for a system call.
     pub(crate) fn enter_syscall(&self, m: MId) {
+        debug_assert!(
+            p_may(self.state(), PState::Syscall),
+            "{}: {} to syscall is no legal step",
+            self.id,
+            self.state()
+        );
         self.state.enter_syscall(m.0);
     }
 
     /// The M comes back from its system call; `false` if the P was taken since. Else it owns the P again.
     pub(crate) fn leave_syscall(&self, m: MId) -> bool {
         self.state.leave_syscall(m.0, PState::Running as u8)
+    }
+
+    /// The M takes its P out of its own system call, for others; `false` if somebody was faster. The caller owns the P.
+    pub(crate) fn take_back_from_syscall(&self, m: MId) -> bool {
+        self.state.leave_syscall(m.0, PState::Idle as u8)
     }
 
     /// Takes the P out of a system call, if it is in one and nobody is faster: that of which M. The caller owns the P.

@@ -1,6 +1,6 @@
 //! The poller thread, under the policy `netpoll=thread`: it alone polls the network, and it waits for the next timer.
 //!
-//! To everybody else it is the M that is blocked in the poller: `last_poll` is 0 from beginning to end. So no M polls, blocking or not, and neither does
+//! To everybody else it is the M that is blocked in the poller: the turn (`poll_turn`) is taken from beginning to end. So no M polls, blocking or not, and neither does
 //! sysmon; an M that finds nothing parks at once; who adds a timer, and an M that parks while it knows one, breaks the wait if it is too long.
 //! What this thread does about a timer that is due is to wake a spinner: it holds no P and runs none. A heap whose P is busy is left
 //! to that, and is nothing to wake up for again and again.
@@ -14,13 +14,15 @@ use gmp_trace::event::{Event, MKind};
 use gmp_trace::ids::MId;
 
 use crate::netpoll::Wait;
-use crate::sched::poll_until::FOR_EVER;
 use crate::sched::{Sched, find, timers, wake};
 use crate::time::now_ns;
 use crate::tracer::Tracer;
 
 /// The thread's name, by which the search for deadlocks knows that it is ours.
 pub(crate) const NAME: &str = "gmp-netpoll";
+
+/// In [`super::poll_turn`]: no timer is known.
+const FOR_EVER: u64 = 0;
 
 /// The thread's body. Ends when the runtime does, which breaks the wait.
 pub(crate) fn run(sched: &'static Sched, id: MId) {
@@ -31,6 +33,7 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         tracer.quiet(tracer.now());
         let gs = find::poll(sched, &mut tracer, wait);
         wake::inject_without_p(sched, &mut tracer, &gs);
+        sched.poller.woken(gs.len());
     }
     tracer.emit(tracer.now(), Event::MExit {});
     tracer.finish();
@@ -46,7 +49,7 @@ pub(crate) fn has_ended(sched: &Sched) -> bool {
 /// Sees to the timers that are due, and says how long to wait for the next.
 fn next_timer(sched: &'static Sched, tracer: &mut Tracer) -> Wait {
     // From here on whoever adds a timer breaks the wait that follows, until the next announcement.
-    sched.poll_until.announce(FOR_EVER);
+    sched.poll_turn.say(FOR_EVER);
     let now = now_ns();
     let (mut until, mut due) = (FOR_EVER, false);
     for p in sched.ps() {
@@ -57,7 +60,7 @@ fn next_timer(sched: &'static Sched, tracer: &mut Tracer) -> Wait {
             until = timers::earlier(until, when);
         }
     }
-    sched.poll_until.announce(until);
+    sched.poll_turn.say(until);
     if due {
         // If somebody spins already, it looks at all timers before it rests, and breaks the wait if it leaves one. If no P is idle, its holder
         // comes by its timers, or the last look at them when it releases the P breaks the wait.

@@ -13,11 +13,13 @@ use crate::limits::FREE_GS_PER_P;
 use crate::sched::find::{self, Pick};
 use crate::sched::g::{GRef, Request};
 use crate::sched::m::M;
+use crate::sched::states::MState;
 use crate::sched::wake;
 use crate::sched::{Sched, deadlock, lock, steal, syscall};
 
 /// The life of an M that has just been given its first P.
 pub(crate) fn schedule(m: &'static M) {
+    m.goes_to(MState::Searching);
     take_next_p(m);
     loop {
         if m.ends.get() {
@@ -59,6 +61,7 @@ pub(crate) fn execute(m: &'static M, pick: Pick) {
             None => crate::fatal::fatal(format_args!("{} has no stack to run on", g.id())),
         };
         let ticks = m.tracer().end_interval();
+        m.goes_to(MState::Searching);
         match resumed {
             Resumed::Done => return end(m, g, ticks),
             Resumed::Suspended => match after(m, g, ticks) {
@@ -77,6 +80,7 @@ fn begin(m: &'static M, pick: Pick) {
     // Relaxed: read by reports and by the G itself.
     g.m.store(std::ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.g.set(Some(g));
+    m.goes_to(MState::Running);
     m.preempt.store(false, Ordering::Relaxed);
     if !pick.inherits {
         p.tick();
@@ -178,7 +182,10 @@ fn yielded(m: &'static M, g: GRef, ticks: u64, to: Queue) {
             gq: put.gq,
         },
     );
-    wake::wake_for_work(m.sched, tracer, true);
+    // What stays with this P is run by it; a G in the global queue is anybody's.
+    if put.placed == Placed::Global {
+        wake::wake_for_work(m.sched, tracer, true);
+    }
 }
 
 /// Go: `gopreempt_m`. A G preempted for a stop of the world goes to `runnext`, so that it is the first to go on.
@@ -236,13 +243,13 @@ fn end(m: &'static M, g: GRef, ticks: u64) {
     put_free(m, g);
 }
 
-/// Keeps a dead G for reuse: at the P, or beyond a number half of the P's at the scheduler. Go: `gfput`.
+/// Keeps a dead G for reuse: at the P, or beyond a number at the scheduler, less than half of them staying. Go: `gfput`.
 fn put_free(m: &'static M, g: GRef) {
     let p = m.held_p();
     let mut free = p.free.borrow_mut();
     free.push(g);
     if free.len() >= FREE_GS_PER_P {
-        let keep = free.len() / 2;
+        let keep = FREE_GS_PER_P / 2 - 1;
         m.sched.lock().free.extend(free.drain(keep..));
     }
     p.free_len.store(free.len() as u32, Ordering::Relaxed);
@@ -313,10 +320,12 @@ pub(crate) fn note_park(m: &'static M) {
     let ticks = tracer.now();
     tracer.emit(ticks, Event::MPark {});
     tracer.quiet(ticks);
+    m.goes_to(MState::Parked);
 }
 
 /// This M is awake again.
 pub(crate) fn note_unpark(m: &'static M) {
+    m.goes_to(MState::Searching);
     let tracer = m.tracer();
     tracer.awake();
     tracer.emit(tracer.now(), Event::MUnpark {});

@@ -108,6 +108,9 @@ impl Head {
         self.at.wrapping_add(self.back)
     }
 }
+/// An item that was in `runnext` at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen(usize);
 
 /// A ring and a `runnext`. The verbs marked unsafe are the owner's: the M that holds the P, or the stopper of the world.
 pub(crate) struct RunQueue<T> {
@@ -314,10 +317,20 @@ impl<T: Item> RunQueue<T> {
 
     /// Takes the item in `runnext`, from any thread.
     pub(crate) fn steal_runnext(&self) -> Option<T> {
+        self.steal_seen_runnext(self.see_runnext()?)
+    }
+
+    /// What is in `runnext`, as a hint for [`RunQueue::steal_seen_runnext`].
+    pub(crate) fn see_runnext(&self) -> Option<Seen> {
+        // Relaxed: taking it is decided by the compare-and-swap.
         let next = self.runnext.load(Ordering::Relaxed);
-        if next == 0 {
-            return None;
-        }
+        (next != 0).then_some(Seen(next))
+    }
+
+    /// Takes the item in `runnext` if it is still the one that was seen. A thief waits in between; an item that came meanwhile is the
+    /// owner's for as long again.
+    pub(crate) fn steal_seen_runnext(&self, seen: Seen) -> Option<T> {
+        let next = seen.0;
         // Acquire pairs with the release in `set_runnext`. Release is for `is_empty`: who reads the empty slot also sees the G that
         // the owner kicked to the ring before it took this one. No retry: a failure means that somebody else took or changed it.
         let claimed = self
@@ -385,8 +398,7 @@ impl<T: Item> RunQueue<T> {
 
     /// Whether there is an item in `runnext`, as a hint.
     pub(crate) fn has_runnext(&self) -> bool {
-        // Relaxed: a hint; taking it is decided by the compare-and-swap.
-        self.runnext.load(Ordering::Relaxed) != 0
+        self.see_runnext().is_some()
     }
 }
 

@@ -12,6 +12,7 @@ use gmp_trace::ids::{GId, PId};
 use gmp_trace::tally::Tally;
 
 use crate::sched::find::{self, Pick};
+use crate::sched::g::GRef;
 use crate::sched::m::M;
 use crate::sched::p::P;
 use crate::sched::{Sched, timers, wake};
@@ -124,42 +125,57 @@ pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) ->
 
 /// Takes from one victim's ring, or in the last pass from its `runnext`. Go: `runqsteal`.
 fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool) -> Option<Pick> {
+    loop {
+        if let Some(pick) = from_ring(m, p, victim) {
+            return Some(pick);
+        }
+        if !last_pass {
+            return None;
+        }
+        let next = victim.runq.see_runnext()?;
+        let delay = m.sched.policy.runnext_delay;
+        if victim.state() == PState::Running && !delay.is_zero() {
+            // The victim is about to run it: give it the time to. A G in a system call will not.
+            std::thread::sleep(delay);
+        }
+        // The one that was there before the pause, or none: in a pair that ready each other all the time the other one is in its place
+        // now, and has been there for no time at all. As in Go, the ring is looked at again then.
+        if let Some(g) = victim.runq.steal_seen_runnext(next) {
+            return Some(took_runnext(m, p, victim, g));
+        }
+    }
+}
+
+fn from_ring(m: &'static M, p: &'static P, victim: &'static P) -> Option<Pick> {
     let (passes, tried) = m.search.get();
     let thief_len = p.runq.len();
     let ticks = m.tracer().now();
     // SAFETY: this M holds the thief's P.
-    let stolen = unsafe {
+    let s = unsafe {
         victim
             .runq
             .steal_into(|len| m.sched.policy.steal_amount(len), &p.runq)
+    }?;
+    let tracer = m.tracer();
+    tracer.count(Tally::Steals);
+    tracer.count_n(Tally::StolenGs, u64::from(s.n));
+    let event = Event::Steal {
+        victim: victim.id,
+        g: GId(s.first),
+        n: s.n,
+        pos: s.pos,
+        victim_len: s.victim_len,
+        thief_len,
+        passes,
+        tried,
+        from: StealFrom::Ring,
     };
-    if let Some(s) = stolen {
-        let tracer = m.tracer();
-        tracer.count(Tally::Steals);
-        tracer.count_n(Tally::StolenGs, u64::from(s.n));
-        let event = Event::Steal {
-            victim: victim.id,
-            g: GId(s.first),
-            n: s.n,
-            pos: s.pos,
-            victim_len: s.victim_len,
-            thief_len,
-            passes,
-            tried,
-            from: StealFrom::Ring,
-        };
-        tracer.emit(ticks, event);
-        return Some(Pick::new(s.last, Source::Stolen, Rule::Order));
-    }
-    if !last_pass || !victim.runq.has_runnext() {
-        return None;
-    }
-    let delay = m.sched.policy.runnext_delay;
-    if victim.state() == PState::Running && !delay.is_zero() {
-        // The victim is about to run it: give it the time to. A G in a system call will not.
-        std::thread::sleep(delay);
-    }
-    let g = victim.runq.steal_runnext()?;
+    tracer.emit(ticks, event);
+    Some(Pick::new(s.last, Source::Stolen, Rule::Order))
+}
+
+fn took_runnext(m: &'static M, p: &'static P, victim: &'static P, g: GRef) -> Pick {
+    let (passes, tried) = m.search.get();
     let tracer = m.tracer();
     tracer.count(Tally::Steals);
     tracer.count(Tally::StolenGs);
@@ -169,13 +185,13 @@ fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool
         n: 1,
         pos: 0,
         victim_len: 0,
-        thief_len,
+        thief_len: p.runq.len(),
         passes,
         tried,
         from: StealFrom::Runnext,
     };
     tracer.emit(tracer.now(), event);
-    Some(Pick::new(g, Source::Stolen, Rule::Order))
+    Pick::new(g, Source::Stolen, Rule::Order)
 }
 
 /// After a spinner found a G: it stops being one, and wakes the next, so that Ms ramp up one by one. Go: `resetspinning`.

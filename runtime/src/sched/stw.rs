@@ -86,16 +86,14 @@ pub(crate) fn stop_here(m: &'static M) -> Option<()> {
     run::sleep_until_given_a_p(m)
 }
 
-/// A P in a system call was taken for the stop by the caller, which owns it now.
+/// A P in a system call was taken for the stop by its own M, which owns it now. The stop waits for it, so it is not over.
 pub(crate) fn retaken(sched: &Sched, tracer: &mut Tracer, p: &'static P, from_m: MId) {
-    let locked = sched.lock();
+    let _locked = sched.lock();
     note_retake(sched, tracer, p, from_m, RetakeCause::Stw);
-    if sched.is_stopping() {
-        sched.p_stopped(p);
-    } else {
-        let mut locked = locked;
-        wake::put_idle_p(sched, &mut locked, p);
+    if !sched.is_stopping() {
+        crate::fatal::fatal(format_args!("{} was to stop, and the world goes on", p.id));
     }
+    sched.p_stopped(p);
 }
 
 /// Records that a P was taken from a system call; the caller owns it.
@@ -203,6 +201,7 @@ impl Stopped {
             // All to the global queue; below, Ms are started for what is there.
             for g in find::poll(sched, tracer, Wait::Now) {
                 wake::ready_polled(sched, tracer, g);
+                sched.poller.woken(1);
             }
         }
         let mut with_m = Vec::new();

@@ -18,6 +18,7 @@ use crate::sched::find::Pick;
 use crate::sched::g::{GRef, Request};
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
+use crate::sched::states::MState;
 use crate::sched::{park, preempt, run, stw, sysmon, wake};
 
 /// Runs `f`, which may block in the kernel, so that the P is not lost to others while it does.
@@ -82,16 +83,17 @@ fn enter(m: &'static M, g: GRef, kind: SyscallKind) {
         },
     );
     g.transition(GState::Running, GState::Syscall);
+    m.goes_to(MState::Syscall);
     m.old_p.set(Some(p));
     match kind {
         SyscallKind::Syscall => {
             m.p.set(None);
             p.enter_syscall(m.id);
-            // SeqCst on both words: either the stopper sees the P in a system call, or this M sees that it wants to stop.
-            if sched.is_stopping()
-                && let Some(from) = p.take_from_syscall()
-            {
-                stw::retaken(sched, m.tracer(), p, from);
+            // SeqCst on both words: either the stopper sees the P in a system call, or this M sees that it wants to stop. *Another's call*: this M
+            // sees the flag and is held up; the world stops and starts, and the P is in the system call of another M, from which it must not
+            // be taken for a stop that is over. So only the P of the own call is taken: then this stop still waits for it.
+            if sched.is_stopping() && p.take_back_from_syscall(m.id) {
+                stw::retaken(sched, m.tracer(), p, m.id);
             }
             sysmon::wake(sched);
         }
@@ -115,6 +117,7 @@ fn exit() {
         m.p.set(Some(p));
         p.tick_syscall();
         g.transition(GState::Syscall, GState::Running);
+        m.goes_to(MState::Running);
         let tracer = m.tracer();
         tracer.count(Tally::SyscallExits);
         tracer.emit(tracer.now(), Event::SyscallExit {});
@@ -159,6 +162,7 @@ fn run_on(m: &'static M, g: GRef, p: &'static P) {
     p.tick();
     let seq = g.next_seq();
     g.transition(GState::Runnable, GState::Running);
+    m.goes_to(MState::Running);
     let tracer = m.tracer();
     tracer.count(Tally::Starts);
     let event = Event::Start {

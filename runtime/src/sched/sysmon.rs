@@ -35,9 +35,10 @@ struct Seen {
     syscall_since: u64,
 }
 
-/// Wakes sysmon from its deep sleep, if it sleeps.
+/// Wakes sysmon from its deep sleep, if it sleeps: some P is busy again.
 pub(crate) fn wake(sched: &Sched) {
     // SeqCst: sysmon announces its sleep and then looks at the Ps once more; who makes a P busy does so first and then looks here.
+    fence(Ordering::SeqCst);
     if sched.sysmon_wait.load(Ordering::SeqCst) == 1
         && sched.sysmon_wait.swap(0, Ordering::SeqCst) == 1
     {
@@ -128,21 +129,14 @@ fn deep_sleep(sched: &Sched) {
 
 /// Polls the network if nobody has for long: all Ms are busy.
 fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
-    let last = sched.last_poll.load(Ordering::SeqCst);
-    // 0: somebody is blocked in the poller, or a thread does nothing but poll.
-    let is_due = sched.policy.sysmon_polls(now.saturating_sub(last));
-    if last == 0 || sched.poller.waiters() == 0 || !is_due {
-        return;
-    }
-    if sched
-        .last_poll
-        .compare_exchange(last, now, Ordering::SeqCst, Ordering::Relaxed)
-        .is_err()
-    {
+    // Somebody is blocked in the poller, or a thread does nothing but poll: then it is not overdue.
+    let overdue = |since| sched.policy.sysmon_polls(since);
+    if sched.poller.waiters() == 0 || !sched.poll_turn.is_overdue(now, overdue) {
         return;
     }
     let gs = find::poll(sched, tracer, Wait::Now);
     wake::inject_without_p(sched, tracer, &gs);
+    sched.poller.woken(gs.len());
 }
 
 /// Takes Ps from system calls and asks for preemption; returns how many Ps were taken. Go: `retake`.

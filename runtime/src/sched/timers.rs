@@ -6,7 +6,7 @@
 //!
 //! Starting a timer that is the earliest of its heap, or moving one to an earlier time, must wake somebody who would otherwise sleep too
 //! long: the M blocked in the network poller (or the poller thread), or, when nobody polls, an idle P ([`wake_net_poller`]; the protocol is
-//! in [`super::poll_until`]).
+//! in [`super::poll_turn`]).
 //!
 //! Stopping and moving a timer never touch the heap it is in: [`super::timer_set`] says how.
 
@@ -23,6 +23,7 @@ use crate::sched::Sched;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
 use crate::sched::park::{Claim, Unparker, Winner};
+use crate::sched::poll_turn::Turn;
 use crate::sched::timer_set::{Change, Due, Firing, Timer, TimerSet};
 use crate::sched::wake;
 use crate::time::now_ns;
@@ -178,14 +179,13 @@ pub(crate) fn earlier(until: u64, when: u64) -> u64 {
 pub(crate) fn wake_net_poller(sched: &'static Sched, when: u64) {
     // While no P is idle, a poller thread has nothing to wait for: the holder of each P looks after its timers, and looks once more when it
     // releases the P; then it breaks the wait.
-    let unused = sched.policy.netpoll == Netpoll::Thread && sched.idle.no_p_is_idle();
-    // SeqCst: pairs with the poller's write of `last_poll` before it reads the heaps' times (see `Timers::next_when`).
-    if sched.last_poll.load(Ordering::SeqCst) == 0 && !unused {
-        if sched.poll_until.is_later_than(when) {
-            sched.poller.wake();
-        }
-    } else {
-        wake::wake_p(sched);
+    if sched.policy.netpoll == Netpoll::Thread && sched.idle.no_p_is_idle() {
+        return wake::wake_p(sched);
+    }
+    match sched.poll_turn.ask(when) {
+        Turn::InTime => {}
+        Turn::TooLong => sched.poller.wake(),
+        Turn::Nobody => wake::wake_p(sched),
     }
 }
 

@@ -317,6 +317,9 @@ pub(crate) fn pop_idle_p(sched: &Sched, locked: &mut Locked) -> Option<&'static 
 
 /// Puts a P that the caller owns on the list of idle ones.
 pub(crate) fn put_idle_p(sched: &Sched, locked: &mut Locked, p: &'static P) {
+    if !p.runq.is_empty() {
+        crate::fatal::fatal(format_args!("{} becomes idle with Gs in its queue", p.id));
+    }
     p.set_state(PState::Idle);
     p.idle_since.set(now_ns());
     locked.idle_ps.push(p);
@@ -468,7 +471,7 @@ pub(crate) fn handoff_p(sched: &'static Sched, tracer: &mut Tracer, p: &'static 
         }
         // The last P that is not idle keeps an M on the network if nobody polls.
         let last = sched.idle.idle_ps() + 1 == sched.procs();
-        let nobody_polls = sched.last_poll.load(std::sync::atomic::Ordering::SeqCst) != 0;
+        let nobody_polls = !sched.poll_turn.is_taken();
         if locked.global.len() > 0 || (last && nobody_polls) {
             start = Some(false);
         } else {

@@ -9,6 +9,9 @@ mod program;
 mod schedtrace;
 mod threads;
 mod timers;
+mod net;
+mod scheduler;
+mod table;
 
 use gmp_runtime::{Builder, Tally, stats, yield_now};
 

@@ -422,4 +422,87 @@ mod models {
             assert!(!reader.join().expect("no panic"));
         });
     }
+
+    fn half(n: u32) -> u32 {
+        n - n / 2
+    }
+
+    /// What is left of a queue, with what was got, in order.
+    fn rest(q: &RunQueue<Job>, mut got: Vec<Job>) -> Vec<Job> {
+        // SAFETY: the thread that made the queue calls this, after the thieves have ended.
+        unsafe {
+            got.extend(q.pop_runnext());
+            while let Some((j, _)) = q.pop_front() {
+                got.push(j);
+            }
+        }
+        got.sort_unstable();
+        got
+    }
+
+    #[test]
+    fn loom_two_thieves_never_take_the_same_item() {
+        loom::model(|| {
+            let q = Arc::new(RunQueue::new(4));
+            // SAFETY: this thread owns `q`.
+            unsafe { (1..=2).for_each(|i| assert!(q.push_back(Job(i)).is_ok())) };
+            let (a, b) = (Arc::clone(&q), Arc::clone(&q));
+            let first = thread::spawn(move || steals(&a, half));
+            let second = thread::spawn(move || steals(&b, half));
+            let mut got = first.join().expect("no panic");
+            got.extend(second.join().expect("no panic"));
+            assert_eq!(rest(&q, got), [Job(1), Job(2)]);
+        });
+    }
+
+    /// The ring is full: the owner takes the oldest half out for the global queue while a thief takes half.
+    #[test]
+    fn loom_an_overflow_and_a_steal_never_take_the_same_item() {
+        loom::model(|| {
+            let q = Arc::new(RunQueue::new(4));
+            // SAFETY: this thread owns `q`.
+            unsafe { (1..=4).for_each(|i| assert!(q.push_back(Job(i)).is_ok())) };
+            let theirs = Arc::clone(&q);
+            let thief = thread::spawn(move || steals(&theirs, half));
+            let mut got = Vec::new();
+            // SAFETY: as above.
+            let mut new = unsafe { q.push_back(Job(5)) }.err();
+            while let Some(job) = new {
+                // SAFETY: as above.
+                unsafe {
+                    if q.take_oldest(2, &mut got).is_some() {
+                        got.push(job);
+                        break;
+                    }
+                    // The thief was faster: there is room now.
+                    new = q.push_back(job).err();
+                }
+            }
+            got.extend(thief.join().expect("no panic"));
+            assert_eq!(rest(&q, got), [1, 2, 3, 4, 5].map(Job));
+        });
+    }
+
+    /// The owner puts another G into `runnext` while a thief, which saw the first one there, takes it.
+    #[test]
+    fn loom_a_runnext_is_stolen_or_kicked_and_never_both() {
+        loom::model(|| {
+            let q = Arc::new(RunQueue::new(4));
+            // SAFETY: this thread owns `q`.
+            unsafe { assert!(q.set_runnext(Job(1)).is_none()) };
+            let theirs = Arc::clone(&q);
+            let thief = thread::spawn(move || {
+                let seen = theirs.see_runnext()?;
+                theirs.steal_seen_runnext(seen)
+            });
+            // SAFETY: as above.
+            unsafe {
+                if let Some(kicked) = q.set_runnext(Job(2)) {
+                    assert!(q.push_back(kicked).is_ok());
+                }
+            }
+            let got: Vec<_> = thief.join().expect("no panic").into_iter().collect();
+            assert_eq!(rest(&q, got), [Job(1), Job(2)]);
+        });
+    }
 }
