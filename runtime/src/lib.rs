@@ -65,6 +65,8 @@ pub use gmp_trace::ids::GId;
 #[cfg(not(loom))]
 pub use gmp_trace::tally::Tally;
 #[cfg(not(loom))]
+pub use sched::async_preempt::preemptible;
+#[cfg(not(loom))]
 pub use sched::preempt::checkpoint;
 #[cfg(not(loom))]
 pub use sched::syscall::{blocking, syscall};
@@ -85,6 +87,8 @@ mod sched {
     mod p_state;
     #[path = "models/park.rs"]
     mod park;
+    #[path = "preempt_signal.rs"]
+    mod preempt_signal;
     #[path = "runq.rs"]
     mod runq;
     #[path = "wait_queue.rs"]

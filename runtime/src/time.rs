@@ -66,6 +66,7 @@ impl Ticker {
     /// Parks the G, or blocks the thread if it runs none.
     #[track_caller]
     pub fn tick(&mut self) -> u64 {
+        preempt::checkpoint();
         let now = now_ns();
         if let Some(left) = self.next.checked_sub(now) {
             sleep(Duration::from_nanos(left));

@@ -14,7 +14,7 @@ use gmp_trace::ids::{MId, PId};
 
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::sched::m::{self, M};
-use crate::sched::{Sched, run, sysmon, wake};
+use crate::sched::{Sched, async_preempt, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
 
 impl Sched {
@@ -147,6 +147,10 @@ pub(crate) fn new_m(sched: &'static Sched) -> &'static M {
 pub(crate) fn start_thread(m: &'static M) {
     spawn_thread(format!("gmp-m{}", m.id.0), move || {
         m::set_current(Some(m));
+        // Relaxed: who signals the M has seen it in a section, and asks again if it has not seen this yet.
+        m.tid
+            .store(crate::sys::thread::gettid() as i32, Ordering::Relaxed);
+        m.mask.set(async_preempt::mask_of_thread());
         *m.tracer() = Tracer::start(
             m.sched.spool.as_ref(),
             m.id,

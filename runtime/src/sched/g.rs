@@ -42,6 +42,8 @@ pub(crate) enum Request {
     YieldLocal,
     /// As `Yield`, but it was asked to.
     Preempt,
+    /// As `Preempt`, by a signal.
+    PreemptAsync,
     /// Wait; the commit runs after the state is waiting.
     Park(ParkReason, Commit),
     /// Its system call ended and no P was to be had.
@@ -74,6 +76,10 @@ pub(crate) struct G {
     site: Cell<Option<&'static Location<'static>>>,
     /// What it asks for when it suspends. Written by itself while it runs, read by its M after it suspended.
     pub(crate) request: Cell<Request>,
+    /// Whether a signal may stop it where it is. Written by itself while it runs, read by the handler on the same thread.
+    pub(crate) preemptible: AtomicBool,
+    /// The lowest address of its stack and the one after the highest. Written by the owner while it is dead.
+    pub(crate) stack_range: Cell<(usize, usize)>,
     /// Its own end of the switch; valid from its first instruction to its last.
     pub(crate) suspender: Cell<*const Suspender>,
     /// The spans of the `tracing` crate that it is in. Touched by itself while it runs.
@@ -108,6 +114,8 @@ impl G {
             kind: Cell::new(GKind::Stackful),
             site: Cell::new(None),
             request: Cell::new(Request::None),
+            preemptible: AtomicBool::new(false),
+            stack_range: Cell::new((0, 0)),
             suspender: Cell::new(std::ptr::null()),
             spans: Cell::new(None),
             coroutine: UnsafeCell::new(None),
@@ -137,6 +145,12 @@ impl G {
     /// Where it was spawned.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         self.site.get()
+    }
+
+    /// Whether an address is in its stack with so many bytes below it. The running G asks, or its handler.
+    pub(crate) fn has_room(&self, address: usize, bytes: usize) -> bool {
+        let (lowest, end) = self.stack_range.get();
+        address < end && address.checked_sub(bytes).is_some_and(|a| a >= lowest)
     }
 
     /// What it last waited for.

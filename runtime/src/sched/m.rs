@@ -9,7 +9,7 @@
 //! For the same reason a `&M` obtained before a suspension must not be used after it.
 
 use std::cell::{Cell, UnsafeCell};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use gmp_trace::ids::MId;
 
@@ -17,6 +17,7 @@ use crate::sched::Sched;
 use crate::sched::find::Pick;
 use crate::sched::g::GRef;
 use crate::sched::p::P;
+use crate::sched::preempt_signal::PreemptSignal;
 use crate::sys::futex;
 use crate::tracer::Tracer;
 
@@ -52,6 +53,12 @@ pub(crate) struct M {
     pub(crate) next_pick: Cell<Option<Pick>>,
     /// Asks the running G to give way at its next call into the runtime.
     pub(crate) preempt: AtomicBool,
+    /// Its preemptible section, and the signals into that.
+    pub(crate) signal: PreemptSignal,
+    /// The kernel's number of its thread, for signals; 0 before the thread runs. Written by itself.
+    pub(crate) tid: AtomicI32,
+    /// The signals that its thread blocked when it started.
+    pub(crate) mask: Cell<u64>,
     /// Its end of the trace, and its own counters.
     tracer: UnsafeCell<Tracer>,
     /// 0 = nobody woke it, 1 = somebody did.
@@ -83,6 +90,9 @@ impl M {
             next_spinning: AtomicBool::new(false),
             next_pick: Cell::new(None),
             preempt: AtomicBool::new(false),
+            signal: PreemptSignal::new(),
+            tid: AtomicI32::new(0),
+            mask: Cell::new(0),
             tracer: UnsafeCell::new(Tracer::off()),
             wake: AtomicU32::new(0),
         }
@@ -146,9 +156,21 @@ thread_local! {
     static CURRENT: Cell<Option<&'static M>> = const { Cell::new(None) };
 }
 
-/// The M that this thread is, if it is one. Never inlined: see the module header.
+/// The M that this thread is, if it is one. Never inlined: see the module header. Not for code inside of a preemptible section, which
+/// ends the program in a debug build.
 #[inline(never)]
 pub(crate) fn current() -> Option<&'static M> {
+    let m = CURRENT.with(Cell::get);
+    #[cfg(debug_assertions)]
+    if let Some(m) = m {
+        crate::sched::async_preempt::assert_outside(m);
+    }
+    m
+}
+
+/// As [`current`], for signal handlers, which may interrupt a preemptible section.
+#[inline(never)]
+pub(crate) fn current_anywhere() -> Option<&'static M> {
     CURRENT.with(Cell::get)
 }
 

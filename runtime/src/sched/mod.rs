@@ -2,8 +2,8 @@
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads); [`runq`], [`global_queue`],
-//! [`idle`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`]
-//! (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
+//! [`idle`], [`wait_queue`], [`claim`], [`timers`] (where they wait); [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`],
+//! [`preempt_signal`], [`async_preempt`] (the decisions); [`run`], [`sysmon`], [`stw`], [`deadlock`], [`boot`] (the loops).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,7 @@ use crate::sched::idle::Idle;
 use crate::sched::m::M;
 use crate::sched::p::P;
 
+pub(crate) mod async_preempt;
 pub(crate) mod boot;
 pub(crate) mod claim;
 pub(crate) mod deadlock;
@@ -34,6 +35,7 @@ pub(crate) mod p;
 pub(crate) mod p_state;
 pub(crate) mod park;
 pub(crate) mod preempt;
+pub(crate) mod preempt_signal;
 pub(crate) mod run;
 pub(crate) mod runq;
 pub(crate) mod steal;

@@ -8,13 +8,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gmp_policy::RetakeView;
-use gmp_trace::event::{MKind, PState, RetakeCause};
+use gmp_trace::event::{MKind, PState, PreemptCause, RetakeCause};
 use gmp_trace::ids::MId;
 use gmp_trace::tally::Tally;
 
 use crate::limits::NETPOLL_PERIOD_NS;
 use crate::netpoll::Wait;
 use crate::sched::g::GRef;
+use crate::sched::p::P;
 use crate::sched::park::Unparker;
 use crate::sched::{Sched, preempt, stw, wake};
 use crate::sys::futex;
@@ -36,6 +37,8 @@ struct Seen {
     sched_since: u64,
     syscall_tick: u32,
     syscall_since: u64,
+    /// When a request to give way was last recorded in this time slice; 0 if none was.
+    asked: u64,
 }
 
 /// Wakes sysmon from its deep sleep, if it sleeps.
@@ -152,6 +155,19 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
     }
 }
 
+/// Asks the G on a P whose time slice is over to give way, each round until it does. Recorded once for each time slice that it goes on.
+fn ask(sched: &Sched, tracer: &mut Tracer, p: &P, seen: &mut Seen, now: u64) {
+    let Some(asked) = preempt::request(p) else {
+        return;
+    };
+    asked.count(tracer);
+    if seen.asked == 0 || now - seen.asked >= sched.policy.time_slice_ns {
+        seen.asked = now;
+        let ns = now - seen.sched_since;
+        preempt::note_request(tracer, p, asked, PreemptCause::Slice, ns);
+    }
+}
+
 /// Takes Ps from system calls and asks for preemption; returns how many Ps were taken. Go: `retake`.
 fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now: u64) -> u32 {
     let mut taken = 0;
@@ -164,11 +180,11 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         let tick = p.ticks();
         let mut slice_over = false;
         if seen.sched_tick != tick || seen.sched_since == 0 {
-            (seen.sched_tick, seen.sched_since) = (tick, now);
+            (seen.sched_tick, seen.sched_since, seen.asked) = (tick, now, 0);
         } else if now - seen.sched_since >= sched.policy.time_slice_ns {
             slice_over = true;
             if state == PState::Running {
-                preempt::request(p);
+                ask(sched, tracer, p, seen, now);
             }
         }
         if state != PState::Syscall {

@@ -320,11 +320,13 @@ impl<T> Sender<T> {
 
     /// Closes the channel: receivers get what is in the buffer, then an error; senders get an error at once.
     pub fn close(&self) {
+        preempt::checkpoint();
         self.0.close();
     }
 
     /// Values in the buffer.
     pub fn len(&self) -> usize {
+        preempt::checkpoint();
         self.0.lock().buffer.len()
     }
 
@@ -377,11 +379,13 @@ impl<T> Receiver<T> {
 
     /// Closes the channel, as [`Sender::close`] does.
     pub fn close(&self) {
+        preempt::checkpoint();
         self.0.close();
     }
 
     /// Values in the buffer.
     pub fn len(&self) -> usize {
+        preempt::checkpoint();
         self.0.lock().buffer.len()
     }
 

@@ -92,6 +92,7 @@ impl<T> Mutex<T> {
 
     /// Takes the mutex if it is free, and nobody who waits has a better right to it.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        preempt::checkpoint();
         let word = self.word.load(Ordering::Relaxed);
         let taken = word & (LOCKED | STARVING) == 0 && self.change(word, word | LOCKED).is_ok();
         taken.then(|| MutexGuard(self))

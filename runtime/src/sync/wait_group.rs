@@ -40,6 +40,7 @@ impl WaitGroup {
 
     /// So many more are to be done.
     pub fn add(&self, n: usize) {
+        preempt::checkpoint();
         self.lock().0 += n;
     }
 
