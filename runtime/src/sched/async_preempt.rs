@@ -18,7 +18,7 @@
 //! and `rt_sigreturn` loads what it finds in the frame into the thread that calls it: nothing in there names a thread. What it also restores
 //! is set right in step 4: the alternate signal stack (else a thread would get another's, and two could use one at once)
 //! and the signal mask. The base of the thread-locals (`fs`, `tpidr_el0`) is not in the frame and stays this thread's own.
-//! `errno` is carried over by hand.
+//! `errno` is put back by hand: a signal that is not ours may interrupt anything.
 //!
 //! # What the handler demands, and why
 //! - **A section that is open.** In the runtime, the allocator, a lock or a thread-local the code is not where it may be stopped: a G that is

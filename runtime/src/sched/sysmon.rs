@@ -4,7 +4,7 @@
 //! the network if nobody has for 10 ms. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use gmp_policy::RetakeView;
@@ -41,9 +41,13 @@ struct Seen {
     asked: u64,
 }
 
-/// Wakes sysmon from its deep sleep, if it sleeps.
+/// Wakes sysmon from its deep sleep, if it sleeps: whoever takes a P from the list of idle ones calls it, because nobody else would preempt
+/// what that P is to run.
 pub(crate) fn wake(sched: &Sched) {
-    // SeqCst: sysmon announces its sleep and then looks at the Ps once more; who makes a P busy does so first and then looks here.
+    // Pairs with the barrier in `deep_sleep`: sysmon announces its sleep and then looks at the Ps once more; who makes a P busy does so first
+    // and then looks here.
+    fence(Ordering::SeqCst);
+    // SeqCst: the word is also swapped by others that wake, of which one is to go on.
     if sched.sysmon_wait.load(Ordering::SeqCst) == 1
         && sched.sysmon_wait.swap(0, Ordering::SeqCst) == 1
     {
@@ -104,8 +108,9 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
 
 /// Sleeps until a P is busy again, a timer is due, or the runtime ends.
 fn deep_sleep(sched: &Sched) {
-    // SeqCst: see `wake`.
     sched.sysmon_wait.store(1, Ordering::SeqCst);
+    // See `wake`: the count of idle Ps is read without an order of its own.
+    fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
         // The Ms watch the timers themselves; the limit only guards against a thread that was stopped from outside.
         futex::wait(&sched.sysmon_wait, 1, Some(Duration::from_secs(60)));

@@ -13,7 +13,7 @@ use gmp_trace::tally::Tally;
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
-use crate::sched::{Locked, Sched, boot};
+use crate::sched::{Locked, Sched, boot, sysmon};
 use crate::tracer::{Tracer, foreign};
 
 /// Where a G went, as its event says it.
@@ -217,6 +217,7 @@ pub(crate) fn take_idle_p_locked(sched: &Sched, locked: &mut Locked) -> Option<&
     }
     let p = locked.idle_ps.pop()?;
     sched.idle.idle_p_removed();
+    sysmon::wake(sched);
     Some(p)
 }
 

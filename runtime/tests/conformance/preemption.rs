@@ -8,7 +8,9 @@ use gmp_runtime::sync::{Mutex, WaitGroup};
 use gmp_runtime::{Builder, Tally, channel, checkpoint, go, preemptible, stats, yield_now};
 
 /// How long a test waits for what must come before it says that it does not.
-const HANG: Duration = Duration::from_secs(60);
+///
+/// Less than the longest sleep of sysmon, which is no excuse.
+const HANG: Duration = Duration::from_secs(45);
 
 fn run<T: Send + 'static>(
     procs: usize,
@@ -177,6 +179,30 @@ fn every_call_into_the_runtime_is_a_safe_point() {
             other.join().expect("no panic");
         }
     });
+}
+
+/// Nothing runs for a while, so sysmon sleeps; what runs then is preempted all the same.
+#[test]
+fn a_g_that_wakes_an_idle_runtime_is_preempted() {
+    // By a timer, and by the end of a call that gave its P up.
+    let wake_ups: [fn(); 2] = [
+        || gmp_runtime::time::sleep(Duration::from_millis(50)),
+        || gmp_runtime::blocking(|| std::thread::sleep(Duration::from_millis(50))),
+    ];
+    for wait in wake_ups {
+        run(1, "time_slice=1ms", move || {
+            wait();
+            let ran = Arc::new(AtomicBool::new(false));
+            let theirs = Arc::clone(&ran);
+            let other = go(move || theirs.store(true, Ordering::Relaxed));
+            let patience = Patience::new();
+            while !ran.load(Ordering::Relaxed) {
+                checkpoint();
+                patience.check("sysmon sleeps on");
+            }
+            other.join().expect("no panic");
+        });
+    }
 }
 
 /// Go: `TestPreemptionGC`.
