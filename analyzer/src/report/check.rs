@@ -15,12 +15,17 @@ use gmp_trace::ids::{GId, MId, PId};
 use gmp_trace::tally::{Equals, Tally};
 use rustc_hash::FxHashMap;
 
+use super::hogs::{self, Hogs};
 use super::{Output, Subject};
-use crate::model::{GInterval, MInterval, PInterval, Sink, Violation};
+use crate::model::{GInterval, MInterval, PInterval, Sink, Unanswered, Violation};
+use crate::names::Names;
 use crate::pass;
 
 /// Violations that are printed one by one; the others are counted.
 const SHOWN: usize = 50;
+
+/// Hogs that are noted one by one.
+const SHOWN_HOGS: usize = 5;
 
 /// What came of checking a run.
 #[derive(Debug, Default)]
@@ -60,10 +65,11 @@ struct Checker<'a> {
     p_ends: FxHashMap<PId, i64>,
     m_ends: FxHashMap<MId, i64>,
     last_event: i64,
+    hogs: Hogs,
 }
 
 impl<'a> Checker<'a> {
-    fn new(checked: &'a mut Checked) -> Checker<'a> {
+    fn new(checked: &'a mut Checked, hogs: Hogs) -> Checker<'a> {
         let mut arguments = Vec::new();
         for tally in Tally::ALL {
             let (kind, field, values) = match tally.equals() {
@@ -83,6 +89,7 @@ impl<'a> Checker<'a> {
             p_ends: FxHashMap::default(),
             m_ends: FxHashMap::default(),
             last_event: 0,
+            hogs,
         }
     }
 
@@ -153,6 +160,10 @@ impl Sink for Checker<'_> {
         self.tiles(&i.m, before, i.from, i.to);
     }
 
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        self.hogs.add(unanswered);
+    }
+
     fn violation(&mut self, violation: &Violation) {
         self.checked.add(violation.clone());
     }
@@ -166,7 +177,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
     let mut checked = Checked::default();
     let (store, run) = (subject.store, subject.run);
     for process in subject.processes {
-        let mut checker = Checker::new(&mut checked);
+        let mut checker = Checker::new(&mut checked, Hogs::of(run));
         let passed = pass::pass(store, run, process, &mut checker)?;
         let own = OwnCounter::all(store, run.run)?;
         let own = own.iter().filter(|c| c.process == process.process);
@@ -204,6 +215,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
                 ));
             }
         }
+        let hogs = std::mem::take(&mut checker.hogs);
         for what in wrong {
             checked.add(Violation {
                 event: 0,
@@ -220,6 +232,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
                 crate::time::human(passed.clamped.max_ns)
             ));
         }
+        note_hogs(subject, process.process, hogs, &mut checked)?;
         if !process.finished {
             checked.notes.push(format!(
                 "process {} was cut: its last events may be missing",
@@ -241,6 +254,29 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
         ));
     }
     Ok(checked)
+}
+
+/// Gs that did not give way: the program's doing, and no violation of the scheduler's rules.
+fn note_hogs(
+    subject: &Subject<'_>,
+    process: u32,
+    mut hogs: Hogs,
+    checked: &mut Checked,
+) -> anyhow::Result<()> {
+    if hogs.n == 0 {
+        return Ok(());
+    }
+    hogs.find_sites(subject.store, subject.run.run, process)?;
+    let names = Names::of(subject.store, subject.run.run, process)?;
+    checked.notes.push(format!(
+        "process {process} has hogs, which are no violation: {}; {}",
+        hogs.sentence(),
+        hogs::ADVICE
+    ));
+    let longest = hogs.longest.iter().take(SHOWN_HOGS);
+    let said = longest.map(|hog| format!("hog: {}", hog.sentence(&names)));
+    checked.notes.extend(said);
+    Ok(())
 }
 
 /// Events that fit nowhere although nothing was lost.
