@@ -61,7 +61,7 @@ static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut(
 /// Runs `f`, which may be stopped at any instruction: other Gs get their turn, and the world can be stopped, even if `f` is a loop that
 /// never calls into the runtime. It goes on where it was stopped, perhaps on another thread. Outside a G it just calls `f`.
 ///
-/// It costs about 20 ns, so it belongs around the loop and not into it. Meant for inner loops that compute; Go's asynchronous
+/// It costs some 10 ns, so it belongs around the loop and not into it. Meant for inner loops that compute; Go's asynchronous
 /// preemption.
 ///
 /// ```
