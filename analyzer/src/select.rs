@@ -4,7 +4,7 @@ use gmp_store::EventRow;
 use gmp_trace::event::Kind;
 use gmp_trace::ids::{GId, PId};
 
-use crate::model::{GInterval, MInterval, PInterval, Queue, Sink, Violation, Wakeup};
+use crate::model::{GInterval, MInterval, PInterval, Queue, Sink, Unanswered, Violation, Wakeup};
 use crate::time;
 
 /// A window of time, ns since the run's start.
@@ -171,6 +171,16 @@ impl<S: Sink> Sink for Clip<S> {
             && self.selection.p.is_none_or(|p| wakeup.p == Some(p));
         if wanted && self.selection.window.has(wakeup.start_ts) {
             self.sink.wakeup(wakeup);
+        }
+    }
+
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        let wanted = self.selection.g.is_none_or(|g| g == unanswered.g)
+            && self.selection.p.is_none_or(|p| p == unanswered.p);
+        // Not cut: how long it went on is what it says.
+        let (from, to) = (unanswered.from, unanswered.to);
+        if wanted && self.selection.window.clip(from, to).is_some() {
+            self.sink.unanswered(unanswered);
         }
     }
 

@@ -120,6 +120,73 @@ fn the_offending_event_is_named() {
 }
 
 #[test]
+fn a_hog_is_named_and_is_no_violation() {
+    let r = Recording::of(
+        &["--procs", "1", "--policy", "time_slice=2ms"],
+        &["hog", "--hogs", "1", "--ms", "200"],
+    );
+    assert_eq!(check(&r), (Some(0), vec![]));
+    let text = r.text(&["--report", "check"]);
+    assert!(text.contains("has hogs, which are no violation"), "{text}");
+    let stats = r.json(&["--report", "stats", "--json"]);
+    let hogs = &stats["processes"][0]["hogs"];
+    assert_eq!(hogs["time_slice_ns"], 2_000_000);
+    let hog = &hogs["longest"][0];
+    // The one that computes, not the one that spawned it or the one that gives way all the time.
+    let site = hog["site"].as_str().expect("a site");
+    let times = |name: &str| hog[name].as_i64().expect("a time");
+    assert!(site.starts_with("hog.rs:"), "{hog}");
+    assert!(times("ran_ns") > 100_000_000, "{hog}");
+    assert!(
+        times("ran_on_ns") > 100_000_000 && times("requests") >= 2,
+        "{hog}"
+    );
+    assert_eq!(
+        (&hog["cause"], &hog["signal"], &hog["over"]),
+        (&"slice".into(), &false.into(), &true.into())
+    );
+    let g = hog["g"].as_i64().expect("a number");
+    let exit = r.number(&format!("SELECT exit_ts FROM g WHERE g = {g}"));
+    assert_eq!(times("to_ns"), exit, "it ran to its end");
+    let name = format!("G{g}, spawned at {site}, ran on P0");
+    assert!(text.contains(&format!("note: hog: {name}")), "{text}");
+    assert!(r.text(&["--report", "stats"]).contains(&name));
+    assert!(r.text(&[]).contains(&name));
+    r.text(&["--report", "html", "--output", "."]);
+    let page = std::fs::read_to_string(r.dir.path().join("report.html")).expect("a page");
+    assert!(page.contains("ran on after it was asked to give way"));
+}
+
+#[test]
+fn preemptions_by_a_signal_are_clean() {
+    let r = Recording::of(
+        &["--procs", "2", "--policy", "time_slice=1ms"],
+        &["hog", "--hogs", "4", "--ms", "30", "--with", "preemptible"],
+    );
+    assert_eq!(check(&r), (Some(0), vec![]));
+    let stopped = r.number("SELECT count(*) FROM event WHERE kind = 13 AND a1 IN (2, 3)");
+    assert!(stopped > 0);
+    let counted = "SELECT sum(value) FROM own_counter WHERE name = 'async_preempts'";
+    assert_eq!(r.number(counted), stopped);
+    let text = r.text(&["--report", "events"]);
+    assert!(text.contains("its time slice is over (a signal stopped it)"));
+    assert!(text.contains("is asked to give way, by a signal"));
+}
+
+#[test]
+fn a_recording_of_an_older_runtime_is_clean() {
+    let r = Recording {
+        dir: tempfile::tempdir().expect("a temporary folder"),
+    };
+    let golden = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../recorder/store/tests/golden/v1.db"
+    );
+    std::fs::copy(golden, r.path()).expect("copied");
+    assert_eq!(check(&r), (Some(0), vec![]));
+}
+
+#[test]
 fn what_was_lost_is_no_violation() {
     let r = Recording::of(
         &["--spool-limit", "4MiB", "--on-full", "drop", "--procs", "2"],

@@ -245,7 +245,7 @@ fn counters(spool: &Spool) -> Option<Arc<Plan>> {
 
 /// Says what is known of the G whose stack overflowed. Async-signal-safe.
 fn describe_overflow(out: &mut overflow::Line<'_>) {
-    if let Some(g) = crate::sched::m::current().and_then(|m| m.g.get()) {
+    if let Some(g) = crate::sched::m::current_anywhere().and_then(|m| m.g.get()) {
         out.text(" in G");
         out.number(g.id().0);
         if let Some(site) = g.site() {

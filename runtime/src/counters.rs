@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use gmp_trace::tally::Tally;
 
-use crate::sched::{self, Sched, m};
+use crate::sched::{self, Sched, m, preempt};
 
 /// The runtime's own counters at some moment, summed over all its threads. They do not depend on recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,9 @@ pub fn stats() -> Stats {
     Stats { counts }
 }
 
+/// The runtime that the caller asks about. Every question to it is a checkpoint first.
 pub(crate) fn this() -> Option<&'static Sched> {
+    preempt::checkpoint();
     m::current().map(|m| m.sched).or_else(sched::home)
 }
 

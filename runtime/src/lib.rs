@@ -72,6 +72,7 @@ pub use gmp_trace::ids::GId;
 pub use gmp_trace::tally::Tally;
 #[cfg(not(loom))]
 pub use sched::lock::{lock_os_thread, unlock_os_thread};
+pub use sched::async_preempt::preemptible;
 #[cfg(not(loom))]
 pub use sched::preempt::checkpoint;
 #[cfg(not(loom))]
@@ -97,6 +98,8 @@ mod sched {
     mod park_slot;
     #[path = "poll_turn.rs"]
     mod poll_turn;
+    #[path = "preempt_signal.rs"]
+    mod preempt_signal;
     #[path = "runq.rs"]
     mod runq;
     #[path = "timer_set.rs"]

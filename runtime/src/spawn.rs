@@ -66,6 +66,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the G has ended.
     pub fn is_finished(&self) -> bool {
+        preempt::checkpoint();
         self.packet.state.load(Ordering::Acquire) == DONE
     }
 
@@ -233,6 +234,8 @@ fn prepare(
     if !g.system.get() {
         g.sched.live_gs.fetch_add(1, Ordering::Relaxed);
     }
+    g.sched.live_gs.fetch_add(1, Ordering::Relaxed);
+    g.stack_range.set(stack.range());
     let coroutine = Coroutine::new(stack, move |suspender| {
         g.suspender.set(suspender);
         let panicked = body();
@@ -258,5 +261,6 @@ pub fn yield_now() {
 
 /// The number of the calling G, if the caller is one.
 pub fn current_g() -> Option<GId> {
+    preempt::checkpoint();
     m::current().and_then(|m| m.g.get()).map(|g| g.id())
 }

@@ -164,6 +164,9 @@ fn nothing_is_lost_in_a_spool_that_is_too_small_for_the_run() {
         let recorded = match tally.equals() {
             Equals::Nothing => continue,
             Equals::Count(kind) => of(kind).count() as u64,
+            Equals::CountOf(kind, field, of_those) => of(kind)
+                .filter(|o| of_those.contains(&argument(&o.event, field)))
+                .count() as u64,
             Equals::Sum(kind, field) => of(kind).map(|o| argument(&o.event, field)).sum(),
         };
         assert_eq!(recorded, counted, "{}", tally.name());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use gmp_runtime::{Builder, Tally, channel, go, select, set_procs, syscall, time, yield_now};
-use gmp_trace::event::{Event, Kind};
+use gmp_trace::event::{Event, Kind, PreemptCause};
 use gmp_trace::order::{Ordered, Orderer, Step};
 use gmp_trace::spool::reader::{ProcessSpool, Recorded};
 use gmp_trace::tally::Equals;
@@ -139,6 +139,9 @@ fn events_equal_the_runtimes_own_counters() {
         let recorded = match tally.equals() {
             Equals::Nothing => continue,
             Equals::Count(kind) => of(kind).count() as u64,
+            Equals::CountOf(kind, field, of_those) => of(kind)
+                .filter(|r| of_those.contains(&argument(&r.event, field)))
+                .count() as u64,
             Equals::Sum(kind, field) => of(kind).map(|r| argument(&r.event, field)).sum(),
         };
         assert_eq!(recorded, counted, "{}", tally.name());
@@ -300,4 +303,93 @@ fn a_stack_overflow_names_the_g_and_the_size() {
         "{stderr}"
     );
     assert!(stderr.contains("recorded.rs"), "{stderr}");
+}
+
+/// Loops in preemptible sections, one that is not and is asked in vain, and stops of the world.
+fn preemptions() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let policy = "time_slice=1ms,sysmon_max=500us".parse().expect("a policy");
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    unsafe { Builder::new() }.procs(2).policy(policy).run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let gs: Vec<_> = (0..3)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                // SAFETY: an atomic only.
+                go(move || unsafe {
+                    gmp_runtime::preemptible(|| while !stop.load(Ordering::Relaxed) {});
+                })
+            })
+            .collect();
+        while gmp_runtime::stats().get(Tally::AsyncPreempts) < 20 {
+            yield_now();
+        }
+        set_procs(1);
+        set_procs(2);
+        // This one neither asks nor may be stopped until it is asked twice.
+        go(|| {
+            let asked = gmp_runtime::stats().get(Tally::PreemptRequests);
+            let counts = || {
+                // Not through the runtime's own calls, which would give way: the counters of this process, as its recorder sees them.
+                std::thread::spawn(|| gmp_runtime::stats().get(Tally::PreemptRequests)).join()
+            };
+            while counts().expect("no panic") < asked + 2 {}
+        })
+        .join()
+        .expect("no panic");
+        stop.store(true, Ordering::Relaxed);
+        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+    });
+}
+
+#[test]
+fn preemptions_by_a_signal_are_recorded_in_a_legal_order_and_as_counted() {
+    const NAME: &str = "preemptions_by_a_signal_are_recorded_in_a_legal_order_and_as_counted";
+    if is_part("preemptions") {
+        return preemptions();
+    }
+    let (dir, status, stderr) = record(NAME, "preemptions");
+    assert!(status.success(), "{stderr}");
+    let spool = spool(dir.path());
+    let events = events(&spool);
+    let ordered = ordered(&spool, false);
+    assert_eq!(ordered.len(), events.len());
+    assert!(ordered.iter().all(|o| o.note.is_none()));
+    let counted = |tally: Tally| -> u64 {
+        let of = |(writer, _)| spool.tally(writer).expect("counters");
+        let all = spool.writers().flat_map(of);
+        all.filter(|(t, _)| *t == tally).map(|(_, n)| n).sum()
+    };
+    let causes = |cause: PreemptCause| {
+        let of = |e: &&Recorded| matches!(e.event, Event::Preempt { cause: c, .. } if c == cause);
+        events.iter().filter(of).count() as u64
+    };
+    let by_signal = [PreemptCause::AsyncSlice, PreemptCause::AsyncStw].map(causes);
+    assert!(by_signal[0] >= 15 && by_signal[1] >= 1, "{by_signal:?}");
+    assert_eq!(counted(Tally::AsyncPreempts), by_signal.iter().sum::<u64>());
+    assert!(counted(Tally::PreemptSignals) >= counted(Tally::AsyncPreempts));
+    let requests: Vec<_> = events
+        .iter()
+        .filter_map(|e| match e.event {
+            Event::PreemptRequest {
+                cause, ns, signal, ..
+            } => Some((cause, ns, signal)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        counted(Tally::PreemptRequests),
+        requests.len() as u64,
+        "{requests:?}"
+    );
+    // The hog's, which got none, and the loops', which did.
+    let slices = |signal: bool| {
+        let of = |(cause, ns, s): &&(PreemptCause, u64, bool)| {
+            *cause == PreemptCause::Slice && *s == signal && *ns >= 1_000_000
+        };
+        requests.iter().filter(of).count()
+    };
+    assert!(slices(false) >= 2 && slices(true) >= 1, "{requests:?}");
 }

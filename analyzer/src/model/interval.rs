@@ -1,6 +1,6 @@
 //! What the model derives.
 
-use gmp_trace::event::{ParkReason, Placed, Source, Via};
+use gmp_trace::event::{ParkReason, Placed, PreemptCause, Source, Via};
 use gmp_trace::ids::{GId, MId, ObjectId, PId};
 
 /// What a G is doing.
@@ -213,6 +213,45 @@ impl Wakeup {
     /// The scheduling latency, ns.
     pub fn latency(&self) -> i64 {
         self.start_ts - self.ready_ts
+    }
+}
+
+/// A G that was asked to give way, with what became of it. Most give way at once; [`Unanswered::ignored`] tells those who did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The G.
+    pub g: GId,
+    /// The P it ran on.
+    pub p: PId,
+    /// The M that held it.
+    pub m: Option<MId>,
+    /// Since when it ran.
+    pub from: i64,
+    /// When it was first asked.
+    pub asked: i64,
+    /// Until when it ran.
+    pub to: i64,
+    /// Whether it stopped then; if not, the trace ends.
+    pub over: bool,
+    /// Why it was asked.
+    pub cause: PreemptCause,
+    /// For how long its time slice had lasted then, or the world had been stopping, ns.
+    pub before_ns: u64,
+    /// Whether it was in a preemptible section and a signal was sent.
+    pub signal: bool,
+    /// How many requests are recorded.
+    pub requests: u32,
+}
+
+impl Unanswered {
+    /// For how long it ran, ns.
+    pub fn ran(&self) -> i64 {
+        self.to - self.from
+    }
+
+    /// For how long it ran on after it was asked, ns.
+    pub fn ignored(&self) -> i64 {
+        self.to - self.asked
     }
 }
 

@@ -24,7 +24,7 @@ use gmp_trace::queues::{At, Watch};
 
 pub use gmp_trace::queues::{Queue, Queues};
 pub use interval::{
-    Cause, GInterval, GState, MInterval, MState, PInterval, PState, Violation, Wakeup,
+    Cause, GInterval, GState, MInterval, MState, PInterval, PState, Unanswered, Violation, Wakeup,
 };
 
 /// Receives what the model derives. Everything is optional.
@@ -39,6 +39,8 @@ pub trait Sink {
     fn m(&mut self, _interval: &MInterval) {}
     /// A runnable G started.
     fn wakeup(&mut self, _wakeup: &Wakeup) {}
+    /// A G that was asked to give way stopped, or the trace ends.
+    fn unanswered(&mut self, _unanswered: &Unanswered) {}
     /// A queue has another length now.
     fn queue(&mut self, _ts: i64, _queue: Queue, _len: u32) {}
     /// An event contradicts what came before.
@@ -61,6 +63,9 @@ impl Sink for Vec<&mut dyn Sink> {
     }
     fn wakeup(&mut self, wakeup: &Wakeup) {
         self.iter_mut().for_each(|s| s.wakeup(wakeup));
+    }
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        self.iter_mut().for_each(|s| s.unanswered(unanswered));
     }
     fn queue(&mut self, ts: i64, queue: Queue, len: u32) {
         self.iter_mut().for_each(|s| s.queue(ts, queue, len));

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gmp_trace::event::{Event, PState as Recorded, PStopReason, RetakeCause, SyscallKind};
+use gmp_trace::event::{
+    Event, PState as Recorded, PStopReason, PreemptCause, RetakeCause, SyscallKind,
+};
 use gmp_trace::ids::{GId, MId, PId};
 
-use super::interval::{PInterval, PState};
+use super::interval::{PInterval, PState, Unanswered};
 use super::m::Ms;
 use super::{Sink, Step, stops};
 
@@ -14,6 +16,28 @@ struct P {
     state: PState,
     since: i64,
     m: Option<MId>,
+    /// The first request to give way since then, and how many there were.
+    asked: Option<(Asked, u32)>,
+}
+
+/// A request to give way.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    ts: i64,
+    cause: PreemptCause,
+    ns: u64,
+    signal: bool,
+}
+
+impl P {
+    fn new(state: PState, since: i64, m: Option<MId>) -> P {
+        P {
+            state,
+            since,
+            m,
+            asked: None,
+        }
+    }
 }
 
 /// The Ps in use.
@@ -27,16 +51,32 @@ impl Ps {
         match row.event {
             Event::Procs { procs } => {
                 for p in (0..procs.min(1 << 16)).map(PId) {
-                    self.0.entry(p).or_insert(P {
-                        state: PState::Idle,
-                        since: row.ts,
-                        m: None,
-                    });
+                    self.0
+                        .entry(p)
+                        .or_insert(P::new(PState::Idle, row.ts, None));
                 }
                 let beyond = self.0.split_off(&PId(procs));
                 for (p, known) in beyond {
                     let to = step.clamped.at(known.since, row.ts);
-                    step.sink.p(&interval(p, &known, to));
+                    leave(step.sink, p, &known, to, true);
+                }
+            }
+            Event::PreemptRequest {
+                p,
+                cause,
+                ns,
+                signal,
+                ..
+            } => {
+                if let Some(known) = self.0.get_mut(&p) {
+                    let ts = row.ts.max(known.since);
+                    let first = Asked {
+                        ts,
+                        cause,
+                        ns,
+                        signal,
+                    };
+                    known.asked.get_or_insert((first, 0)).1 += 1;
                 }
             }
             Event::PStart { p, .. } => {
@@ -140,27 +180,43 @@ impl Ps {
         let since = match self.0.get(&p) {
             Some(known) => {
                 let to = step.clamped.at(known.since, step.row.ts);
-                step.sink.p(&interval(p, known, to));
+                leave(step.sink, p, known, to, true);
                 to
             }
             None => step.row.ts,
         };
-        self.0.insert(p, P { state, since, m });
+        self.0.insert(p, P::new(state, since, m));
     }
 
     pub fn finish(&mut self, end: i64, sink: &mut impl Sink) {
         for (p, known) in std::mem::take(&mut self.0) {
-            sink.p(&interval(p, &known, end.max(known.since)));
+            leave(sink, p, &known, end.max(known.since), false);
         }
     }
 }
 
-fn interval(p: PId, known: &P, to: i64) -> PInterval {
-    PInterval {
+/// The state of a P ends, or the trace does (`over` is false then).
+fn leave(sink: &mut impl Sink, p: PId, known: &P, to: i64, over: bool) {
+    sink.p(&PInterval {
         p,
         state: known.state,
         from: known.since,
         to,
         m: known.m,
+    });
+    if let (PState::Running(g), Some((asked, requests))) = (known.state, known.asked) {
+        sink.unanswered(&Unanswered {
+            g,
+            p,
+            m: known.m,
+            from: known.since,
+            asked: asked.ts,
+            to,
+            over,
+            cause: asked.cause,
+            before_ns: asked.ns,
+            signal: asked.signal,
+            requests,
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! The model on small histories: what is derived, that it tiles, and that each planted fault is found.
 
 use gmp_trace::event::{
-    GKind, MKind, ParkReason, Placed, Rule, Source, StealFrom, SyscallKind, Via,
+    GKind, MKind, ParkReason, Placed, PreemptCause, Rule, Source, StealFrom, SyscallKind, Via,
 };
 use gmp_trace::ids::{MId, ObjectId, PId, SiteId};
 
@@ -15,6 +15,7 @@ struct Kept {
     m: Vec<MInterval>,
     wakeups: Vec<Wakeup>,
     violations: Vec<Violation>,
+    unanswered: Vec<Unanswered>,
 }
 
 impl Sink for Kept {
@@ -29,6 +30,9 @@ impl Sink for Kept {
     }
     fn wakeup(&mut self, wakeup: &Wakeup) {
         self.wakeups.push(*wakeup);
+    }
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        self.unanswered.push(*unanswered);
     }
     fn violation(&mut self, violation: &Violation) {
         self.violations.push(violation.clone());
@@ -286,4 +290,72 @@ fn a_system_call_keeps_the_p_until_it_is_retaken() {
         .map(|i| (i.state.word(), i.from, i.to))
         .collect();
     assert_eq!(p[3..], [("syscall", 60, 90), ("idle", 90, 95)]);
+}
+
+/// Sysmon, M9, asks the G on P0 to give way.
+fn ask(cause: PreemptCause) -> Event {
+    Event::PreemptRequest {
+        p: PId(0),
+        of_m: MId(1),
+        cause,
+        ns: 10,
+        signal: false,
+    }
+}
+
+#[test]
+fn a_g_that_is_asked_to_give_way_is_told_with_what_it_did() {
+    let preempt = Event::Preempt {
+        cause: PreemptCause::Slice,
+        placed: Placed::Global,
+        kicked: GId(0),
+        gq: 3,
+    };
+    let worker = Event::MStart {
+        tid: 1,
+        kind: MKind::Worker,
+    };
+    let (kept, _) = History(Vec::new())
+        .at(0, 0, None, 0, 0, Event::Procs { procs: 1 })
+        .at(10, 0, None, 1, 0, spawn(1, Placed::Global, 0, 1))
+        .at(20, 1, None, 0, 0, worker)
+        // Nobody holds the P: there is nobody to ask.
+        .at(25, 9, Some(0), 0, 0, ask(PreemptCause::Slice))
+        .at(30, 1, Some(0), 0, 0, Event::PStart { p: PId(0), seq: 1 })
+        .at(40, 1, Some(0), 1, 0, grab(1, 2))
+        .at(50, 1, Some(0), 1, 0, start(1, 1, Source::Global))
+        .at(60, 9, Some(0), 0, 0, ask(PreemptCause::Slice))
+        .at(70, 9, Some(0), 0, 0, ask(PreemptCause::Stw))
+        .at(100, 1, Some(0), 1, 0, preempt)
+        .at(110, 1, Some(0), 1, 0, grab(1, 4))
+        .at(120, 1, Some(0), 1, 0, start(1, 2, Source::Global))
+        .at(130, 9, Some(0), 0, 0, ask(PreemptCause::Stw))
+        .at(150, 9, None, 0, 0, Event::StwEnd {})
+        .run();
+    assert!(kept.violations.is_empty(), "{:?}", kept.violations);
+    let first = Unanswered {
+        g: GId(1),
+        p: PId(0),
+        m: Some(MId(1)),
+        from: 50,
+        asked: 60,
+        to: 100,
+        over: true,
+        cause: PreemptCause::Slice,
+        before_ns: 10,
+        signal: false,
+        requests: 2,
+    };
+    assert_eq!((first.ran(), first.ignored()), (50, 40));
+    // It still runs when the trace ends.
+    let second = Unanswered {
+        from: 120,
+        asked: 130,
+        to: 150,
+        over: false,
+        cause: PreemptCause::Stw,
+        requests: 1,
+        ..first
+    };
+    assert_eq!(kept.unanswered, [first, second]);
 }

@@ -15,12 +15,17 @@ use gmp_trace::ids::{GId, MId, PId};
 use gmp_trace::tally::{Equals, Tally};
 use rustc_hash::FxHashMap;
 
+use super::hogs::{self, Hogs};
 use super::{Output, Subject};
-use crate::model::{GInterval, MInterval, PInterval, Sink, Violation};
+use crate::model::{GInterval, MInterval, PInterval, Sink, Unanswered, Violation};
+use crate::names::Names;
 use crate::pass;
 
 /// Violations that are printed one by one; the others are counted.
 const SHOWN: usize = 50;
+
+/// Hogs that are noted one by one.
+const SHOWN_HOGS: usize = 5;
 
 /// What came of checking a run.
 #[derive(Debug, Default)]
@@ -54,32 +59,37 @@ struct Checker<'a> {
     checked: &'a mut Checked,
     counted: FxHashMap<Tally, u64>,
     by_kind: [u64; 256],
-    sums: Vec<(Kind, usize, Tally)>,
+    /// Counters that look at an argument: of which kind, which one, and which of its values count; `None` sums it.
+    arguments: Vec<(Kind, usize, Option<&'static [u64]>, Tally)>,
     g_ends: FxHashMap<GId, i64>,
     p_ends: FxHashMap<PId, i64>,
     m_ends: FxHashMap<MId, i64>,
     last_event: i64,
+    hogs: Hogs,
 }
 
 impl<'a> Checker<'a> {
-    fn new(checked: &'a mut Checked) -> Checker<'a> {
-        let mut sums = Vec::new();
+    fn new(checked: &'a mut Checked, hogs: Hogs) -> Checker<'a> {
+        let mut arguments = Vec::new();
         for tally in Tally::ALL {
-            if let Equals::Sum(kind, field) = tally.equals()
-                && let Some(at) = kind.spec().fields.iter().position(|f| f.name == field)
-            {
-                sums.push((kind, at, *tally));
-            }
+            let (kind, field, values) = match tally.equals() {
+                Equals::Sum(kind, field) => (kind, field, None),
+                Equals::CountOf(kind, field, values) => (kind, field, Some(values)),
+                Equals::Count(_) | Equals::Nothing => continue,
+            };
+            let at = kind.spec().fields.iter().position(|f| f.name == field);
+            arguments.extend(at.map(|at| (kind, at, values, *tally)));
         }
         Checker {
             checked,
             counted: FxHashMap::default(),
             by_kind: [0; 256],
-            sums,
+            arguments,
             g_ends: FxHashMap::default(),
             p_ends: FxHashMap::default(),
             m_ends: FxHashMap::default(),
             last_event: 0,
+            hogs,
         }
     }
 
@@ -99,7 +109,9 @@ impl<'a> Checker<'a> {
         match tally.equals() {
             Equals::Nothing => None,
             Equals::Count(kind) => Some(self.by_kind[kind as usize]),
-            Equals::Sum(..) => Some(self.counted.get(&tally).copied().unwrap_or(0)),
+            Equals::Sum(..) | Equals::CountOf(..) => {
+                Some(self.counted.get(&tally).copied().unwrap_or(0))
+            }
         }
     }
 }
@@ -110,7 +122,7 @@ impl Sink for Checker<'_> {
         self.checked.events += 1;
         let kind = row.event.kind();
         self.by_kind[kind as usize] += 1;
-        for (of, at, tally) in &self.sums {
+        for (of, at, values, tally) in &self.arguments {
             if *of == kind {
                 let mut i = 0;
                 let mut value = 0;
@@ -120,7 +132,10 @@ impl Sink for Checker<'_> {
                     }
                     i += 1;
                 });
-                *self.counted.entry(*tally).or_default() += value;
+                *self.counted.entry(*tally).or_default() += match values {
+                    Some(values) => u64::from(values.contains(&value)),
+                    None => value,
+                };
             }
         }
     }
@@ -145,6 +160,10 @@ impl Sink for Checker<'_> {
         self.tiles(&i.m, before, i.from, i.to);
     }
 
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        self.hogs.add(unanswered);
+    }
+
     fn violation(&mut self, violation: &Violation) {
         self.checked.add(violation.clone());
     }
@@ -158,7 +177,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
     let mut checked = Checked::default();
     let (store, run) = (subject.store, subject.run);
     for process in subject.processes {
-        let mut checker = Checker::new(&mut checked);
+        let mut checker = Checker::new(&mut checked, Hogs::of(run));
         let passed = pass::pass(store, run, process, &mut checker)?;
         let own = OwnCounter::all(store, run.run)?;
         let own = own.iter().filter(|c| c.process == process.process);
@@ -174,11 +193,10 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
                 continue;
             };
             let Some((counted, writers)) = totals.get(tally.name()).copied() else {
-                // A recording of an earlier version lacks the counters of later ones, and their events.
-                if recorded == 0 {
-                    continue;
+                // A counter that is younger than the runtime: that one has no such events either.
+                if recorded > 0 {
+                    wrong.push(format!("{} was not counted by the runtime", tally.name()));
                 }
-                wrong.push(format!("{} was not counted by the runtime", tally.name()));
                 continue;
             };
             // What one unfinished step of each killed writer may amount to: a step counts before it is recorded, or after.
@@ -197,6 +215,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
                 ));
             }
         }
+        let hogs = std::mem::take(&mut checker.hogs);
         for what in wrong {
             checked.add(Violation {
                 event: 0,
@@ -213,6 +232,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
                 crate::time::human(passed.clamped.max_ns)
             ));
         }
+        note_hogs(subject, process.process, hogs, &mut checked)?;
         if !process.finished {
             checked.notes.push(format!(
                 "process {} was cut: its last events may be missing",
@@ -234,6 +254,29 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
         ));
     }
     Ok(checked)
+}
+
+/// Gs that did not give way: the program's doing, and no violation of the scheduler's rules.
+fn note_hogs(
+    subject: &Subject<'_>,
+    process: u32,
+    mut hogs: Hogs,
+    checked: &mut Checked,
+) -> anyhow::Result<()> {
+    if hogs.n == 0 {
+        return Ok(());
+    }
+    hogs.find_sites(subject.store, subject.run.run, process)?;
+    let names = Names::of(subject.store, subject.run.run, process)?;
+    checked.notes.push(format!(
+        "process {process} has hogs, which are no violation: {}; {}",
+        hogs.sentence(),
+        hogs::ADVICE
+    ));
+    let longest = hogs.longest.iter().take(SHOWN_HOGS);
+    let said = longest.map(|hog| format!("hog: {}", hog.sentence(&names)));
+    checked.notes.extend(said);
+    Ok(())
 }
 
 /// Events that fit nowhere although nothing was lost.

@@ -216,6 +216,8 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
             let cause = match cause {
                 PreemptCause::Slice => "its time slice is over",
                 PreemptCause::Stw => "the world stops",
+                PreemptCause::AsyncSlice => "its time slice is over (a signal stopped it)",
+                PreemptCause::AsyncStw => "the world stops (a signal stopped it)",
             };
             format!(
                 "{runs} is preempted, because {cause}, {}",
@@ -253,6 +255,25 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
             "{g} is back from its system call without a P and goes {}",
             into(placed, GId::NONE, gq)
         ),
+        Event::PreemptRequest {
+            p,
+            of_m,
+            cause,
+            ns,
+            signal,
+        } => {
+            let since = human(ns as i64);
+            let why = match cause {
+                PreemptCause::Slice | PreemptCause::AsyncSlice => {
+                    format!("its time slice began {since} ago")
+                }
+                PreemptCause::Stw | PreemptCause::AsyncStw => {
+                    format!("the world has been stopping for {since}")
+                }
+            };
+            let how = if signal { ", by a signal" } else { "" };
+            format!("the G on {p} ({of_m}) is asked to give way{how}: {why}")
+        }
         Event::Notify { .. } => format!("{g} is readied while it runs"),
         Event::PStart { p, .. } => format!("{} takes {p}", row.m),
         Event::PStop { reason } => {

@@ -5,6 +5,7 @@ pub mod counters;
 pub mod events;
 pub mod export;
 pub mod flamegraph;
+pub mod hogs;
 pub mod html;
 pub mod intervals;
 mod output;

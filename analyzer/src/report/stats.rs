@@ -10,10 +10,11 @@ use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
+use super::hogs::{self, Hogs};
 use super::{Output, Subject, counters};
 use crate::counters::{Collector, Counters};
 use crate::frame::{self, GLife, SiteTimes};
-use crate::model::{GInterval, GState, MInterval, PInterval, Sink, Wakeup};
+use crate::model::{GInterval, GState, MInterval, PInterval, Sink, Unanswered, Wakeup};
 use crate::names::Names;
 use crate::pass::{self, Passed};
 use crate::select::Clip;
@@ -108,6 +109,8 @@ pub struct Stats {
     pub slowest: Vec<Wakeup>,
     /// What the perf counters say; nothing if there are none, or if only a part of the run is looked at.
     pub counters: Option<Counters>,
+    /// Gs that did not give way.
+    pub hogs: Hogs,
     places: FxHashMap<gmp_trace::ids::GId, usize>,
 }
 
@@ -171,6 +174,10 @@ impl Sink for Stats {
             .or_default()
             .entry(i.state.word())
             .or_default() += i.to - i.from;
+    }
+
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        self.hogs.add(unanswered);
     }
 
     fn wakeup(&mut self, w: &Wakeup) {
@@ -242,21 +249,35 @@ pub fn collect(
     subject: &Subject<'_>,
     process: &gmp_store::entity::Process,
 ) -> anyhow::Result<(Stats, Passed)> {
-    let mut stats = Stats::default();
-    let mut clip = Clip::new(subject.selection.clone(), ByRef(&mut stats));
+    let mut stats = Stats {
+        hogs: Hogs::of(subject.run),
+        ..Stats::default()
+    };
+    let passed = collect_into(&mut stats, subject, process)?;
+    stats
+        .hogs
+        .find_sites(subject.store, subject.run.run, process.process)?;
+    Ok((stats, passed))
+}
+
+fn collect_into(
+    stats: &mut Stats,
+    subject: &Subject<'_>,
+    process: &gmp_store::entity::Process,
+) -> anyhow::Result<Passed> {
+    let mut clip = Clip::new(subject.selection.clone(), ByRef(&mut *stats));
     // A part of the readings is no sample of a part of the run's time.
     let collector = match subject.selection.is_all() {
         true => Collector::of(subject.store, subject.run, process)?,
         false => None,
     };
     let Some(mut collector) = collector else {
-        let passed = pass::pass(subject.store, subject.run, process, &mut clip)?;
-        return Ok((stats, passed));
+        return Ok(pass::pass(subject.store, subject.run, process, &mut clip)?);
     };
     let mut sinks: Vec<&mut dyn Sink> = vec![&mut clip, &mut collector];
     let passed = pass::pass(subject.store, subject.run, process, &mut sinks)?;
     stats.counters = Some(collector.finish()?);
-    Ok((stats, passed))
+    Ok(passed)
 }
 
 /// A sink behind a reference.
@@ -278,6 +299,9 @@ impl<S: Sink> Sink for ByRef<'_, S> {
     }
     fn wakeup(&mut self, wakeup: &Wakeup) {
         self.0.wakeup(wakeup);
+    }
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        self.0.unanswered(unanswered);
     }
     fn queue(&mut self, ts: i64, queue: crate::model::Queue, len: u32) {
         self.0.queue(ts, queue, len);
@@ -432,6 +456,7 @@ fn as_text(
     if let Some(of) = &stats.counters {
         counters::text(of, names, out)?;
     }
+    hogs::text(&stats.hogs, names, out)?;
     writeln!(out, "\nwaits")?;
     for (reason, (n, time)) in &stats.waits {
         writeln!(
@@ -554,6 +579,7 @@ fn as_json(stats: &Stats, passed: &Passed, names: &Names, sites: &[SiteTimes]) -
         "steals": steals,
         "sites": sites,
         "longest_gs": gs,
+        "hogs": hogs::json(&stats.hogs, names),
         "counters": stats.counters.as_ref().map(|c| counters::json(c, names)),
     })
 }

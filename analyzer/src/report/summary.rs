@@ -43,6 +43,7 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                     "utilisation": stats.utilisation(),
                     "most_threads": stats.most_threads(),
                     "latency": stats::latency_json(&stats.latency),
+                    "hogs": {"n": stats.hogs.n, "ran_on_ns": stats.hogs.ran_on},
                 })
             })
             .collect();
@@ -62,6 +63,10 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 human(passed.last_ts - passed.first_ts)
             )?;
             body(stats, out)?;
+            if let Some(hog) = stats.hogs.longest.first() {
+                writeln!(out, "  {:<26}{}", "hogs", stats.hogs.sentence())?;
+                writeln!(out, "  {:<26}{}", "longest hog", hog.sentence(names))?;
+            }
             for [name, total, interval, n, _] in known_counters(stats) {
                 writeln!(
                     out,

@@ -48,6 +48,13 @@ unsafe impl corosensei::stack::Stack for Stack {
     }
 }
 
+impl Stack {
+    /// The lowest address that can be used and the one after the highest.
+    pub(crate) fn range(&self) -> (usize, usize) {
+        (self.bottom + GUARD, self.bottom + self.len)
+    }
+}
+
 fn address(a: usize) -> StackPointer {
     match NonZeroUsize::new(a) {
         Some(a) => a,

@@ -16,7 +16,7 @@ use gmp_trace::ids::{MId, PId};
 use crate::limits::{ENDED_TIDS, SHUTDOWN_PATIENCE};
 use crate::sched::m::{self, M};
 use crate::sched::states::MState;
-use crate::sched::{Sched, poller_thread, run, sysmon, wake};
+use crate::sched::{Sched, async_preempt, poller_thread, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
 
 impl Sched {
@@ -188,8 +188,10 @@ pub(crate) fn start_thread(m: &'static M) {
 pub(crate) fn spawn_m(m: &'static M) {
     spawn_thread(format!("gmp-m{}", m.id.0), move || {
         m::set_current(Some(m));
-        // Relaxed: for the deadlock detector, which does not look while this M runs; the lock orders its parking.
+        // Relaxed: the deadlock detector does not look while this M runs, and the lock orders its parking; who signals the M has seen it in a
+        // preemptible section, and asks again if it has not seen this yet.
         m.tid.store(crate::sys::thread::gettid(), Ordering::Relaxed);
+        m.mask.set(async_preempt::mask_of_thread());
         *m.tracer() = Tracer::start(
             m.sched.spool.as_ref(),
             m.id,

@@ -44,6 +44,8 @@ pub(crate) enum Request {
     YieldLocal,
     /// As `Yield`, but it was asked to.
     Preempt,
+    /// As `Preempt`, by a signal.
+    PreemptAsync,
     /// Wait; the commit runs after the state is waiting.
     Park(ParkReason, Commit),
     /// Its system call ended and no P was to be had.
@@ -82,6 +84,10 @@ pub(crate) struct G {
     site: AtomicPtr<Location<'static>>,
     /// What it asks for when it suspends. Written by itself while it runs, read by its M after it suspended.
     pub(crate) request: Cell<Request>,
+    /// Whether a signal may stop it where it is. Written by itself while it runs, read by the handler on the same thread.
+    pub(crate) preemptible: AtomicBool,
+    /// The lowest address of its stack and the one after the highest. Written by the owner while it is dead.
+    pub(crate) stack_range: Cell<(usize, usize)>,
     /// Its own end of the switch; valid from its first instruction to its last.
     pub(crate) suspender: Cell<*const Suspender>,
     /// The spans of the `tracing` crate that it is in. Touched by itself while it runs.
@@ -119,6 +125,8 @@ impl G {
             kind: Cell::new(GKind::Stackful),
             site: AtomicPtr::new(std::ptr::null_mut()),
             request: Cell::new(Request::None),
+            preemptible: AtomicBool::new(false),
+            stack_range: Cell::new((0, 0)),
             suspender: Cell::new(std::ptr::null()),
             spans: Cell::new(None),
             coroutine: UnsafeCell::new(None),
@@ -151,6 +159,12 @@ impl G {
         let site = self.site.load(Ordering::Relaxed);
         // SAFETY: null, or what `born` made of a `&'static Location`.
         unsafe { site.as_ref() }
+    }
+
+    /// Whether an address is in its stack with so many bytes below it. The running G asks, or its handler.
+    pub(crate) fn has_room(&self, address: usize, bytes: usize) -> bool {
+        let (lowest, end) = self.stack_range.get();
+        address < end && address.checked_sub(bytes).is_some_and(|a| a >= lowest)
     }
 
     /// What it last waited for.

@@ -19,6 +19,7 @@ use crate::sched::find::Pick;
 use crate::sched::g::GRef;
 use crate::sched::p::P;
 use crate::sched::park_slot::ParkSlot;
+use crate::sched::preempt_signal::PreemptSignal;
 use crate::sched::states::MState;
 #[cfg(debug_assertions)]
 use crate::sched::states::m_may;
@@ -66,6 +67,10 @@ pub(crate) struct M {
     pub(crate) tid: AtomicU32,
     /// Asks the running G to give way at its next call into the runtime.
     pub(crate) preempt: AtomicBool,
+    /// Its preemptible section, and the signals into that.
+    pub(crate) signal: PreemptSignal,
+    /// The signals that its thread blocked when it started.
+    pub(crate) mask: Cell<u64>,
     /// Its end of the trace, and its own counters.
     tracer: UnsafeCell<Tracer>,
     /// What it does, as far as debug builds check it. Written by the M itself.
@@ -127,6 +132,8 @@ impl M {
             next_spinning: AtomicBool::new(false),
             next_pick: Cell::new(None),
             preempt: AtomicBool::new(false),
+            signal: PreemptSignal::new(),
+            mask: Cell::new(0),
             tracer: UnsafeCell::new(Tracer::off()),
             #[cfg(debug_assertions)]
             state: Cell::new(MState::New),
@@ -207,9 +214,21 @@ thread_local! {
     static CURRENT: Cell<Option<&'static M>> = const { Cell::new(None) };
 }
 
-/// The M that this thread is, if it is one. Never inlined: see the module header.
+/// The M that this thread is, if it is one. Never inlined: see the module header. Not for code inside of a preemptible section, which
+/// ends the program in a debug build.
 #[inline(never)]
 pub(crate) fn current() -> Option<&'static M> {
+    let m = CURRENT.with(Cell::get);
+    #[cfg(debug_assertions)]
+    if let Some(m) = m {
+        crate::sched::async_preempt::assert_outside(m);
+    }
+    m
+}
+
+/// As [`current`], for signal handlers, which may interrupt a preemptible section.
+#[inline(never)]
+pub(crate) fn current_anywhere() -> Option<&'static M> {
     CURRENT.with(Cell::get)
 }
 

@@ -3,7 +3,7 @@
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
 //! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads), [`states`] (their legal steps); [`runq`], [`global_queue`],
 //! [`idle`], [`poll_turn`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`], [`world`] (where they wait); [`wake`], [`park`], [`steal`],
-//! [`find`], [`syscall`], [`lock`], [`preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`],
+//! [`find`], [`syscall`], [`lock`], [`preempt`], [`preempt_signal`], [`async_preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`],
 //! [`template`] (the loops); [`default_procs`] (how many Ps); [`measures`], [`schedtrace`] (what is known of it all).
 
 use std::collections::VecDeque;
@@ -32,6 +32,7 @@ use crate::sched::poll_turn::PollTurn;
 use crate::sched::template::Template;
 use crate::sched::world::World;
 
+pub(crate) mod async_preempt;
 pub(crate) mod boot;
 pub(crate) mod claim;
 pub(crate) mod deadlock;
@@ -51,6 +52,7 @@ pub(crate) mod park_slot;
 pub(crate) mod poll_turn;
 pub(crate) mod poller_thread;
 pub(crate) mod preempt;
+pub(crate) mod preempt_signal;
 pub(crate) mod run;
 pub(crate) mod runq;
 pub(crate) mod schedtrace;

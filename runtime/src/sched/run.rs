@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use gmp_policy::view::{PreemptView, Queue, YieldView};
-use gmp_trace::event::{Event, GState, PreemptCause, Rule, Source, Via};
+use gmp_trace::event::{Event, GState, Placed, PreemptCause, Rule, Source, Via};
 use gmp_trace::tally::Tally;
 
 use crate::context::Resumed;
@@ -127,7 +127,11 @@ fn after(m: &'static M, g: GRef, ticks: u64) -> Option<Pick> {
             None
         }
         Request::Preempt => {
-            preempted(m, g, ticks);
+            preempted(m, g, ticks, false);
+            None
+        }
+        Request::PreemptAsync => {
+            preempted(m, g, ticks, true);
             None
         }
         Request::Park(reason, commit) => {
@@ -189,26 +193,32 @@ fn yielded(m: &'static M, g: GRef, ticks: u64, to: Queue) {
 }
 
 /// Go: `gopreempt_m`. A G preempted for a stop of the world goes to `runnext`, so that it is the first to go on.
-fn preempted(m: &'static M, g: GRef, ticks: u64) {
+fn preempted(m: &'static M, g: GRef, ticks: u64, by_signal: bool) {
     let stw = m.sched.is_stopping();
     let tracer = m.tracer();
     m.switch_ticks.set(ticks);
     g.transition(GState::Running, GState::Runnable);
     m.g.set(None);
-    let (cause, put) = if stw {
-        (
-            PreemptCause::Stw,
-            wake::runq_put(m, m.held_p(), g, true, ticks),
-        )
+    let cause = match (stw, by_signal) {
+        (true, false) => PreemptCause::Stw,
+        (true, true) => PreemptCause::AsyncStw,
+        (false, false) => PreemptCause::Slice,
+        (false, true) => PreemptCause::AsyncSlice,
+    };
+    let put = if stw {
+        wake::runq_put(m, m.held_p(), g, true, ticks)
     } else {
         let to = m.sched.policy.preempts_to(&PreemptView {
             queue_len: m.held_p().runq.len(),
             global_len: m.sched.global_len.get() as u32,
             tick: m.held_p().ticks(),
         });
-        (PreemptCause::Slice, put_back(m, g, to, ticks))
+        put_back(m, g, to, ticks)
     };
     tracer.count(Tally::Preempts);
+    if by_signal {
+        tracer.count(Tally::AsyncPreempts);
+    }
     tracer.emit(
         ticks,
         Event::Preempt {

@@ -152,6 +152,7 @@ fn stop(
         }
     }
     let began = std::time::Instant::now();
+    let mut round = 0u32;
     let complete = loop {
         // Acquire pairs with the releases in `p_stopped`.
         let left = sched.stop_wait.load(Ordering::Acquire);
@@ -161,10 +162,18 @@ fn stop(
         if patience.is_some_and(|p| began.elapsed() > p) {
             break false;
         }
-        sched
-            .ps()
-            .filter(|p| p.state() == PState::Running)
-            .for_each(preempt::request);
+        for p in sched.ps().filter(|p| p.state() == PState::Running) {
+            let Some(asked) = preempt::request(p) else {
+                continue;
+            };
+            asked.count(tracer);
+            // The first round is in the trace as the beginning of the stop; those after the second say nothing new.
+            if round == 1 {
+                let ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                preempt::note_request(tracer, p, asked, PreemptCause::Stw, ns);
+            }
+        }
+        round = round.saturating_add(1);
         futex::wait(&sched.stop_wait, left, Some(STW_RETRY));
         // A G may have entered a system call without seeing the flag in time: its P is taken here.
         let _locked = sched.lock();

@@ -8,10 +8,11 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use gmp_policy::view::RetakeView;
-use gmp_trace::event::{MKind, PState, RetakeCause};
+use gmp_trace::event::{MKind, PState, PreemptCause, RetakeCause};
 use gmp_trace::ids::MId;
 
 use crate::netpoll::Wait;
+use crate::sched::p::P;
 use crate::sched::schedtrace::Schedtrace;
 use crate::sched::{Sched, default_procs, find, preempt, stw, wake};
 use crate::sys::futex;
@@ -33,12 +34,17 @@ struct Seen {
     sched_since: u64,
     syscall_tick: u32,
     syscall_since: u64,
+    /// When a request to give way was last recorded in this time slice; 0 if none was.
+    asked: u64,
 }
 
-/// Wakes sysmon from its deep sleep, if it sleeps: some P is busy again.
+/// Wakes sysmon from its deep sleep, if it sleeps: whoever takes a P from the list of idle ones calls it, because nobody else would preempt
+/// what that P is to run.
 pub(crate) fn wake(sched: &Sched) {
-    // SeqCst: sysmon announces its sleep and then looks at the Ps once more; who makes a P busy does so first and then looks here.
+    // Pairs with the barrier in `deep_sleep`: sysmon announces its sleep and then looks at the Ps once more; who makes a P busy does so first
+    // and then looks here.
     fence(Ordering::SeqCst);
+    // SeqCst: the word is also swapped by others that wake, of which one is to go on.
     if sched.sysmon_wait.load(Ordering::SeqCst) == 1
         && sched.sysmon_wait.swap(0, Ordering::SeqCst) == 1
     {
@@ -117,8 +123,8 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
 
 /// Sleeps until a P is busy again, a timer is due, or the runtime ends.
 fn deep_sleep(sched: &Sched) {
-    // SeqCst: see `wake`. The fence orders the relaxed look at the number of idle Ps behind the store.
     sched.sysmon_wait.store(1, Ordering::SeqCst);
+    // See `wake`: the count of idle Ps is read without an order of its own.
     fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
         // The Ms watch the timers themselves; the limit only guards against a thread that was stopped from outside.
@@ -139,6 +145,19 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
     sched.poller.woken(gs.len());
 }
 
+/// Asks the G on a P whose time slice is over to give way, each round until it does. Recorded once for each time slice that it goes on.
+fn ask(sched: &Sched, tracer: &mut Tracer, p: &P, seen: &mut Seen, now: u64) {
+    let Some(asked) = preempt::request(p) else {
+        return;
+    };
+    asked.count(tracer);
+    if seen.asked == 0 || sched.policy.slice_is_over(now - seen.asked) {
+        seen.asked = now;
+        let ns = now - seen.sched_since;
+        preempt::note_request(tracer, p, asked, PreemptCause::Slice, ns);
+    }
+}
+
 /// Takes Ps from system calls and asks for preemption; returns how many Ps were taken. Go: `retake`.
 fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now: u64) -> u32 {
     let mut taken = 0;
@@ -151,11 +170,11 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         let tick = p.ticks();
         let mut slice_over = false;
         if seen.sched_tick != tick || seen.sched_since == 0 {
-            (seen.sched_tick, seen.sched_since) = (tick, now);
+            (seen.sched_tick, seen.sched_since, seen.asked) = (tick, now, 0);
         } else if sched.policy.slice_is_over(now - seen.sched_since) {
             slice_over = true;
             if state == PState::Running {
-                preempt::request(p);
+                ask(sched, tracer, p, seen, now);
             }
         }
         if state != PState::Syscall {

@@ -113,6 +113,7 @@ impl<T> Mutex<T> {
 
     /// Takes the mutex if it is free, and nobody who waits has a better right to it.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        preempt::checkpoint();
         self.raw.try_lock().then(|| self.guard())
     }
 

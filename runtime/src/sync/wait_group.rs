@@ -50,6 +50,7 @@ impl WaitGroup {
     /// # Panics
     /// When the count overflows.
     pub fn add(&self, n: usize) {
+        preempt::checkpoint();
         let mut state = self.lock();
         let Some(left) = state.0.checked_add(n).filter(|left| *left <= MOST) else {
             drop(state);

@@ -4,14 +4,15 @@ mod channels;
 mod deadlock;
 mod locks;
 mod metrics;
+mod net;
+mod preemption;
 mod procs;
 mod program;
 mod schedtrace;
-mod threads;
-mod timers;
-mod net;
 mod scheduler;
 mod table;
+mod threads;
+mod timers;
 
 use gmp_runtime::{Builder, Tally, stats, yield_now};
 

@@ -100,6 +100,9 @@ fn counted(spool: &ProcessSpool, events: &[Ordered]) {
         let recorded = match tally.equals() {
             Equals::Count(kind) => of(kind).count() as u64,
             Equals::Sum(kind, name) => of(kind).map(|o| argument(&o.event, name)).sum(),
+            Equals::CountOf(kind, field, of_those) => of(kind)
+                .filter(|o| of_those.contains(&argument(&o.event, field)))
+                .count() as u64,
             Equals::Nothing => continue,
         };
         assert_eq!(recorded, count, "{}", tally.name());

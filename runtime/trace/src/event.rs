@@ -398,6 +398,10 @@ words! {
         Slice = 0 "slice",
         /// The world is to be stopped.
         Stw = 1 "stw",
+        /// It used up its time slice in a preemptible section, and a signal stopped it.
+        AsyncSlice = 2 "async slice",
+        /// The world is to be stopped, it was in a preemptible section, and a signal stopped it.
+        AsyncStw = 3 "async stw",
     }
 
     /// How a G left the world of Gs for the kernel.
@@ -630,6 +634,20 @@ vocabulary! {
         seq: u64 => Seq,
         /// what readied it
         via: Via => A1,
+    }
+    /// The running G of a P was asked to give way and went on, so far: emitted by who asked (sysmon, once for each time slice that it goes
+    /// on; the stopper of the world, once). Which G that was, the P's other events say.
+    22 PreemptRequest "preempt_request" {
+        /// the P
+        p: PId => P,
+        /// the M that held it
+        of_m: MId => A1,
+        /// why
+        cause: PreemptCause => A2,
+        /// for how long its time slice had lasted, or the world had been stopping, in nanoseconds
+        ns: u64 => A3,
+        /// whether it was in a preemptible section, so that a signal was sent
+        signal: bool => A4,
     }
 
     /// An M took an idle P.

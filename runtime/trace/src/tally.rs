@@ -3,7 +3,7 @@
 //! Each emitting thread has one block of counters that only it writes, so counting is a plain load, add and store.
 //! The table says which events each counter must equal; `gmp-analyze --report check` compares them.
 
-use crate::event::Kind;
+use crate::event::{Kind, PreemptCause};
 
 /// How a counter's value follows from the events of a complete trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Equals {
     Count(Kind),
     /// The sum over the events of this kind of the argument with this name.
     Sum(Kind, &'static str),
+    /// The number of events of this kind whose argument with this name has one of these values on the wire.
+    CountOf(Kind, &'static str, &'static [u64]),
     /// Nothing in the trace: the counter says what is not recorded singly.
     Nothing,
 }
@@ -47,7 +49,7 @@ macro_rules! tallies {
     };
 }
 
-use Equals::{Count, Nothing, Sum};
+use Equals::{Count, CountOf, Nothing, Sum};
 
 tallies! {
     /// Gs spawned
@@ -124,6 +126,12 @@ tallies! {
     ParksOther "parks_other" Nothing;
     /// New Gs meant for another P than the spawning one
     Assigns "assigns" Count(Kind::Assign);
+    /// Preemptions by a signal
+    AsyncPreempts "async_preempts" CountOf(Kind::Preempt, "cause", &[PreemptCause::AsyncSlice as u64, PreemptCause::AsyncStw as u64]);
+    /// Requests to give way that are recorded: those that went unanswered so far
+    PreemptRequests "preempt_requests" Count(Kind::PreemptRequest);
+    /// Signals sent into preemptible sections
+    PreemptSignals "preempt_signals" Nothing;
 }
 
 /// Slots of a block of counters: more than there are counters, so that later ones fit the same layout.

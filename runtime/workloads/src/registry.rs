@@ -46,6 +46,7 @@ registry! {
     SyscallHandoff = syscall_handoff "syscall-handoff",
     Netpoll = netpoll "netpoll",
     MixedIo = mixed_io "mixed-io",
+    Hog = hog "hog",
     QueueOverflow = queue_overflow "queue-overflow",
     WebUnlimited = web_unlimited "web-unlimited",
     WebRateLimited = web_rate_limited "web-rate-limited",

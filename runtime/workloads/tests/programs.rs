@@ -14,6 +14,7 @@ const SIZES: &[(&str, &str)] = &[
     ("syscall-handoff", "--blocked 5 --tasks 20 --rounds 10000"),
     ("netpoll", "--requests 200"),
     ("mixed-io", "--requests 100 --files 5 --bytes 10000"),
+    ("hog", "--ms 20"),
     ("queue-overflow", "--tasks 1500"),
     (
         "web-unlimited",
@@ -82,6 +83,16 @@ fn every_program_is_right_at_any_number_of_ps() {
 fn a_full_queue_gives_half_to_the_global_queue() {
     let value = figures("queue-overflow", "--tasks 2000", "1");
     assert_eq!(value["figures"]["Gs per overflow"]["value"], 128.0);
+}
+
+#[test]
+fn loops_that_may_be_stopped_are_and_compute_the_same() {
+    // Four slices for each of two loops on one P: the program itself checks what they compute.
+    let value = figures("hog", "--hogs 2 --ms 40 --with preemptible", "1");
+    let stopped = value["figures"]["async_preempts"]["value"].as_f64();
+    assert!(stopped.is_some_and(|n| n >= 1.0), "{value}");
+    let value = figures("hog", "--hogs 2 --ms 40 --with checkpoint", "1");
+    assert_eq!(value["figures"]["async_preempts"]["value"], 0.0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use gmp_store::run::Run;
 use gmp_trace::event::Kind;
 use serde_json::{Value, json};
 
+use super::super::hogs::ADVICE;
 use super::super::stats::Stats;
 use super::collect::Collected;
 use crate::frame::SiteTimes;
@@ -25,6 +26,7 @@ pub fn find(run: &Run, stats: &Stats, collected: &Collected, sites: &[SiteTimes]
     let mut found: Vec<Finding> = [
         lost(run),
         idle_beside_work(collected, stats),
+        hogs(stats, collected),
         latency(stats, collected),
         imbalance(collected),
         one_site(sites, collected, stats),
@@ -97,6 +99,22 @@ fn idle_beside_work(collected: &Collected, stats: &Stats) -> Option<Finding> {
         ),
         "queues",
     )
+}
+
+/// Every one that ran on for longer than a time slice.
+fn hogs(stats: &Stats, collected: &Collected) -> Option<Finding> {
+    let hog = stats.hogs.longest.first()?;
+    let (w, names) = (&hog.what, collected.names());
+    let margin = (w.ran() / 10).max(1_000);
+    let slices = w.ignored() as f64 / stats.hogs.time_slice.max(1) as f64;
+    let value = json!({
+        "figure": human(w.ignored()),
+        "sentence": format!("is how long {} from {} ran on after it was asked to give way.", w.g, names.site(hog.site)),
+        "evidence": format!("{}. In all, {}; {}.", hog.sentence(names), stats.hogs.sentence(), ADVICE),
+        "window": [w.from - margin, w.to + margin],
+    });
+    let weight = (0.5 + slices.log10() / 5.0).min(0.95);
+    Some(Finding { weight, value })
 }
 
 /// A tail more than a hundred times the median, or a wait of over a millisecond.

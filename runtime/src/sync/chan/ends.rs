@@ -140,11 +140,13 @@ impl<T> Sender<T> {
     /// # Panics
     /// When it is a nil channel.
     pub fn close(&self) {
+        preempt::checkpoint();
         self.0.close();
     }
 
     /// Values in the buffer.
     pub fn len(&self) -> usize {
+        preempt::checkpoint();
         self.0.chan.len()
     }
 
@@ -222,11 +224,13 @@ impl<T> Receiver<T> {
     /// # Panics
     /// When it is a nil channel.
     pub fn close(&self) {
+        preempt::checkpoint();
         self.0.close();
     }
 
     /// Values in the buffer; 0 for a timer's channel.
     pub fn len(&self) -> usize {
+        preempt::checkpoint();
         self.0.chan.len()
     }
 

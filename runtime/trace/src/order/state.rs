@@ -94,6 +94,7 @@ pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
         | Event::PStart { p, .. }
         | Event::Retake { p, .. }
         | Event::Handoff { p, .. }
+        | Event::PreemptRequest { p, .. }
         | Event::Drain { p, .. } => (Some(p), None),
         Event::Assign { p, g } => (Some(p), Some(g)),
         _ => (None, None),

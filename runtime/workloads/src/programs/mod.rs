@@ -2,6 +2,7 @@
 
 pub mod db_pool;
 pub mod fork_join;
+pub mod hog;
 pub mod io_workers;
 pub mod mixed_io;
 pub mod netpoll;
