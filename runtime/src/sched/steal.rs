@@ -88,6 +88,7 @@ fn from_victim(m: &'static M, p: &'static P, victim: &'static P, last_pass: bool
         let tracer = m.tracer();
         tracer.count(Tally::Steals);
         tracer.count_n(Tally::StolenGs, u64::from(s.n));
+        tracer.count_n(Tally::VictimGs, u64::from(s.victim_len));
         let event = Event::Steal {
             victim: victim.id,
             g: gmp_trace::ids::GId(s.first),
