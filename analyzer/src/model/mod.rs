@@ -10,7 +10,7 @@
 //! tile its life: each begins where the one before ended.
 //!
 //! # What is missing
-//! Where events are missing, and of what is in doubt since then ([`trust`]), a state that does not fit is adopted; everywhere else it is a
+//! Where events are missing, and of what is in doubt since then (`trust.rs`), a state that does not fit is adopted; everywhere else it is a
 //! [`Violation`].
 
 mod g;

@@ -2,8 +2,8 @@
 //!
 //! Checked: every G, P and M goes only through legal states, and its moves are numbered without a gap; a P is held by one M at a time; the
 //! run queues, rebuilt from the events, hold what is taken from them; the intervals of every subject tile its life; times are such as the
-//! clocks allow ([`times`]); each M's stream is whole ([`streams`]); what events refer to is there ([`rows`]); no event is without a place in the order;
-//! and recorded and lost together are what the runtime counted ([`counts`]).
+//! clocks allow (`times.rs`); each M's stream is whole (`streams.rs`); what events refer to is there (`rows.rs`); no event is without a place in the order;
+//! and recorded and lost together are what the runtime counted (`counts.rs`).
 //!
 //! Where events are missing the first of these are in doubt for a while, as the model says; the others hold everywhere.
 
