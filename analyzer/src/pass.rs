@@ -6,7 +6,7 @@ use gmp_store::scan::Scan;
 use gmp_store::{Store, StoreError};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::model::{Clamped, Model, Sink};
+use crate::model::{Clamped, Missing, Model, Sink};
 
 /// What a pass leaves behind beside what the sink has got.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub struct Passed {
     pub last_ts: i64,
     /// Events.
     pub events: u64,
+    /// Those of them right before which others may be missing, so that they prove nothing.
+    pub in_doubt: u64,
 }
 
 /// The processes of a run.
@@ -27,11 +29,6 @@ pub struct Passed {
 /// What SQLite refuses.
 pub fn processes(store: &Store, run: &Run) -> Result<Vec<Process>, StoreError> {
     Process::all(store, run.run)
-}
-
-/// Whether events of a process may be missing.
-pub fn is_lossy(run: &Run, process: &Process) -> bool {
-    !process.finished || run.lost > 0
 }
 
 /// Streams the events of a process through the model into `sink`.
@@ -45,12 +42,13 @@ pub fn pass(
     sink: &mut impl Sink,
 ) -> Result<Passed, StoreError> {
     let bar = progress(run);
-    let mut model = Model::new(is_lossy(run, process));
+    let mut model = Model::new(Missing::of(store, process)?);
     let mut passed = Passed {
         clamped: Clamped::default(),
         first_ts: i64::MAX,
         last_ts: 0,
         events: 0,
+        in_doubt: 0,
     };
     for row in Scan::process(store, process)? {
         let row = row?;
@@ -64,6 +62,7 @@ pub fn pass(
     model.finish(sink);
     bar.finish_and_clear();
     passed.clamped = model.clamped();
+    passed.in_doubt = model.in_doubt();
     passed.last_ts = model.last_ts();
     passed.first_ts = passed.first_ts.min(passed.last_ts);
     Ok(passed)

@@ -190,6 +190,10 @@ impl<S: Sink> Sink for Clip<S> {
         }
     }
 
+    fn moved(&mut self, row: &EventRow, to: i64) {
+        self.sink.moved(row, to);
+    }
+
     fn violation(&mut self, violation: &Violation) {
         self.sink.violation(violation);
     }

@@ -2,6 +2,9 @@
 
 mod recording;
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use recording::Recording;
 
 /// The rules that `check` finds broken, and its exit code.
@@ -119,6 +122,88 @@ fn the_offending_event_is_named() {
     );
 }
 
+/// A change of a good database, and a rule that finds it.
+const FAULTS: &[(&str, &str)] = &[
+    // Times.
+    (
+        "UPDATE event SET ts = ts + 1000000000 WHERE id = 500",
+        "times",
+    ),
+    (
+        "UPDATE event SET ts = 9223372036854775807 WHERE id = 500",
+        "times",
+    ),
+    (
+        "UPDATE event SET ts = -9223372036854775808 WHERE id = 500",
+        "times",
+    ),
+    (
+        "UPDATE event SET ts = ts + 3600000000000 WHERE id >= 1500",
+        "times",
+    ),
+    (
+        "UPDATE event SET ts = 9223372036854775807 WHERE id = (SELECT max(id) FROM event)",
+        "times",
+    ),
+    // Numbers.
+    (
+        "UPDATE event SET seq = seq + 1 WHERE id = (SELECT max(id) FROM event WHERE kind = 11)",
+        "g numbers",
+    ),
+    (
+        "UPDATE event SET seq = seq + 1 WHERE id = (SELECT max(id) FROM event WHERE kind = 25)",
+        "p numbers",
+    ),
+    (
+        "UPDATE event SET m_seq = m_seq + 1 WHERE id = 500",
+        "numbers in the stream",
+    ),
+    (
+        "UPDATE event SET a3 = a3 + 1 WHERE id = (SELECT min(id) FROM event WHERE kind = 11 AND a1 = 1)",
+        "run queues",
+    ),
+    (
+        "UPDATE event SET a2 = a2 + 1 WHERE id = (SELECT max(id) FROM event WHERE kind = 42)",
+        "run queues",
+    ),
+    // Ends.
+    (
+        "DELETE FROM event WHERE id = (SELECT max(id) FROM event WHERE kind = 34); UPDATE run SET events = events - 1",
+        "start and end",
+    ),
+    (
+        "DELETE FROM event WHERE id = (SELECT max(id) FROM event WHERE kind = 34)",
+        "rows",
+    ),
+    // Steals: the length of the victim's queue, and how many victims were tried.
+    (
+        "UPDATE event SET a3 = a3 + 1 WHERE id = (SELECT max(id) FROM event WHERE kind = 40 AND a7 = 0)",
+        "recorded = counted",
+    ),
+    (
+        "UPDATE event SET a6 = a6 + 1 WHERE id = (SELECT max(id) FROM event WHERE kind = 40)",
+        "searches",
+    ),
+    // Tables.
+    ("DELETE FROM process", "rows"),
+    ("UPDATE run SET events = 5", "rows"),
+    ("UPDATE run SET lost = 5", "rows"),
+    ("DELETE FROM m", "what events refer to"),
+    ("DELETE FROM site", "what events refer to"),
+    ("DELETE FROM g WHERE g = 7", "what events refer to"),
+    ("DELETE FROM p", "what events refer to"),
+    ("DELETE FROM object", "what events refer to"),
+    ("UPDATE process SET first_event = first_event + 1", "rows"),
+];
+
+/// What a run that lost nothing and ended properly must show, on one with steals, overflows and waits.
+fn imbalance() -> Recording {
+    let r = Recording::of(&["--procs", "4"], &["steal-imbalance"]);
+    assert!(r.number("SELECT count(*) FROM event WHERE kind = 40 AND a7 = 0") > 0);
+    assert_eq!(check(&r), (Some(0), vec![]));
+    r
+}
+
 #[test]
 fn a_hog_is_named_and_is_no_violation() {
     let r = Recording::of(
@@ -187,13 +272,221 @@ fn a_recording_of_an_older_runtime_is_clean() {
 }
 
 #[test]
-fn what_was_lost_is_no_violation() {
+fn each_change_of_a_good_database_is_found() {
+    let sound = imbalance();
+    let bytes = std::fs::read(sound.path()).expect("readable");
+    for (sql, rule) in FAULTS {
+        sound.tamper(sql);
+        let found = check(&sound);
+        std::fs::write(sound.path(), &bytes).expect("writable");
+        assert_eq!(found.0, Some(1), "{sql}");
+        assert!(found.1.iter().any(|r| r == rule), "{sql}: {:?}", found.1);
+    }
+}
+
+#[test]
+fn each_counter_is_compared() {
+    let sound = imbalance();
+    let bytes = std::fs::read(sound.path()).expect("readable");
+    for tally in gmp_trace::tally::Tally::ALL {
+        if tally.equals() == gmp_trace::tally::Equals::Nothing {
+            continue;
+        }
+        let name = tally.name();
+        sound.tamper(&format!(
+            "UPDATE own_counter SET value = value + 1 WHERE name = '{name}' AND m = 1"
+        ));
+        let found = check(&sound);
+        std::fs::write(sound.path(), &bytes).expect("writable");
+        assert_eq!(
+            found,
+            (Some(1), vec!["recorded = counted".into()]),
+            "{name}"
+        );
+        sound.tamper(&format!("DELETE FROM own_counter WHERE name = '{name}'"));
+        let found = check(&sound);
+        std::fs::write(sound.path(), &bytes).expect("writable");
+        assert_eq!(found.0, Some(1), "{name}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_in_plain_words() {
+    let r = imbalance();
+    r.tamper("UPDATE event SET g = 9999 WHERE id = (SELECT id FROM event WHERE kind = 11 AND a1 = 1 LIMIT 1)");
+    let output = r.analyze(&["--report", "check"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("G9999 is taken from the ring of P"), "{text}");
+    assert!(!text.contains("Some(") && !text.contains("None"), "{text}");
+}
+
+#[test]
+fn a_run_without_events_is_not_sound() {
+    let r = imbalance();
+    r.tamper(
+        "DELETE FROM event; DELETE FROM process; DELETE FROM own_counter; UPDATE run SET events = 0",
+    );
+    let output = r.analyze(&["--report", "check"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to check"));
+}
+
+#[test]
+fn only_the_whole_run_is_checked() {
+    let r = imbalance();
+    for part in [
+        &["--window", "1ms..2ms"][..],
+        &["--g", "G1"],
+        &["--p", "P0"],
+        &["--kind", "steal"],
+        &["--around", "G1@1ms"],
+    ] {
+        let output = r.analyze(&[&["--report", "check"], part].concat());
+        assert_eq!(output.status.code(), Some(2), "{part:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("the whole run"));
+    }
+}
+
+/// A run that lost events, after many that are there.
+fn lossy() -> Recording {
     let r = Recording::of(
         &["--spool-limit", "4MiB", "--on-full", "drop", "--procs", "2"],
-        &["yield", "--tasks", "50", "--yields", "10000"],
+        &["yield", "--tasks", "50", "--yields", "20000"],
     );
     assert!(r.number("SELECT lost FROM run") > 0);
+    r
+}
+
+#[test]
+fn what_was_lost_is_no_violation() {
+    let r = lossy();
     assert_eq!(check(&r), (Some(0), vec![]));
     assert!(r.text(&["--report", "check"]).contains("events were lost"));
     assert!(r.text(&[]).contains("LOST"));
+}
+
+#[test]
+fn losses_are_counted_by_m_and_by_kind() {
+    let r = lossy();
+    assert_eq!(r.number("SELECT count(*) FROM lost WHERE m IS NULL"), 0);
+    let lost = r.number("SELECT lost FROM run");
+    assert_eq!(r.number("SELECT sum(n) FROM lost"), lost);
+    let by_kind = "SELECT sum(value) FROM own_counter WHERE name LIKE 'lost.%'";
+    assert_eq!(r.number(by_kind), lost);
+    // Of each M: the events that are there, and those that are not.
+    let counted = "SELECT count(*) FROM own_counter c WHERE name = 'yields' AND value != \
+        (SELECT count(*) FROM event e WHERE e.m = c.m AND kind = 12) + \
+        ifnull((SELECT value FROM own_counter l WHERE l.m = c.m AND l.name = 'lost.yield'), 0)";
+    assert_eq!(r.number(counted), 0);
+}
+
+#[test]
+fn a_loss_hides_nothing_but_what_it_may_have_changed() {
+    let r = lossy();
+    let bytes = std::fs::read(r.path()).expect("readable");
+    for (sql, rule) in [
+        // Before the gap.
+        (
+            "UPDATE event SET m = 55 WHERE id IN (SELECT id FROM event WHERE kind = 11 LIMIT 10 OFFSET 1000)",
+            "numbers in the stream",
+        ),
+        (
+            "UPDATE event SET g = g + 1 WHERE id = (SELECT id FROM event WHERE kind = 11 LIMIT 1 OFFSET 1000)",
+            "g states",
+        ),
+        (
+            "UPDATE event SET seq = seq + 1 WHERE id = (SELECT id FROM event WHERE kind = 11 LIMIT 1 OFFSET 1000)",
+            "g numbers",
+        ),
+        // Counts.
+        (
+            "UPDATE own_counter SET value = value + 1 WHERE name = 'yields' AND m = (SELECT m FROM event WHERE kind = 12 LIMIT 1)",
+            "recorded = counted",
+        ),
+        (
+            "UPDATE own_counter SET value = value + 1000 WHERE name = 'spawns' AND m = 1",
+            "recorded = counted",
+        ),
+        ("UPDATE lost SET n = n + 1", "lost = counted"),
+        ("DELETE FROM lost", "rows"),
+    ] {
+        r.tamper(sql);
+        let found = check(&r);
+        std::fs::write(r.path(), &bytes).expect("writable");
+        assert_eq!(found.0, Some(1), "{sql}");
+        assert!(found.1.iter().any(|f| f == rule), "{sql}: {:?}", found.1);
+    }
+}
+
+/// The process whose spool lies somewhere in `dir` and has events. The recorder has one of its own for a moment, to measure what events cost.
+fn recorded_process(dir: &Path, recorder: u32) -> Option<u32> {
+    for entry in std::fs::read_dir(dir).ok()?.flatten() {
+        let path = entry.path();
+        // The first word is the number of chunks that writers took.
+        let words = std::fs::read(path.join("segments")).unwrap_or_default();
+        let taken = words
+            .first_chunk()
+            .map_or(0, |word| u64::from_le_bytes(*word));
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let pid = name.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+        if taken >= 8 && pid != Some(recorder) {
+            return pid;
+        }
+        if path.is_dir()
+            && let Some(found) = recorded_process(&path, recorder)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_killed_program_is_checked_up_to_its_last_steps() {
+    let r = Recording {
+        dir: tempfile::tempdir().expect("a temporary folder"),
+    };
+    let spool = r.dir.path().join("spool");
+    std::fs::create_dir(&spool).expect("made");
+    let mut recorder = Command::new(recording::binaries().join("gmp-record"))
+        .current_dir(r.dir.path())
+        .args(["--quiet", "--procs", "2", "--spool", "spool", "--"])
+        .arg(recording::binaries().join("gmp-workloads"))
+        .args(["ping-pong", "--trips", "100000000"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let pid = loop {
+        if let Some(pid) = recorded_process(&spool, recorder.id()) {
+            break pid;
+        }
+        assert!(recorder.try_wait().expect("a child").is_none());
+        std::thread::yield_now();
+    };
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.expect("it starts").success());
+    assert_eq!(recorder.wait().expect("a child").code(), Some(137));
+    let start = "(SELECT id FROM event WHERE kind = 11 LIMIT 1 OFFSET 1)";
+    assert_eq!(check(&r), (Some(0), vec![]));
+    let bytes = std::fs::read(r.path()).expect("readable");
+    for (sql, rule) in [
+        (
+            format!("UPDATE event SET seq = seq + 1 WHERE id = {start}"),
+            "g numbers",
+        ),
+        (
+            "UPDATE own_counter SET value = value + 2 WHERE name = 'parks' AND m = (SELECT m FROM event WHERE kind = 14 LIMIT 1)".to_owned(),
+            "recorded = counted",
+        ),
+        (
+            "UPDATE event SET ts = ts + 1000000000000 WHERE id = 20".to_owned(),
+            "times",
+        ),
+    ] {
+        r.tamper(&sql);
+        let found = check(&r);
+        std::fs::write(r.path(), &bytes).expect("writable");
+        assert_eq!(found.0, Some(1), "{sql}");
+        assert!(found.1.iter().any(|f| f == rule), "{sql}: {:?}", found.1);
+    }
 }

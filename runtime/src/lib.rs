@@ -70,9 +70,9 @@ pub use gmp_policy::Policy;
 pub use gmp_trace::ids::GId;
 #[cfg(not(loom))]
 pub use gmp_trace::tally::Tally;
+pub use sched::async_preempt::preemptible;
 #[cfg(not(loom))]
 pub use sched::lock::{lock_os_thread, unlock_os_thread};
-pub use sched::async_preempt::preemptible;
 #[cfg(not(loom))]
 pub use sched::preempt::checkpoint;
 #[cfg(not(loom))]

@@ -148,7 +148,7 @@ fn rebuilt(spool: &ProcessSpool, operations: &[u64]) -> Vec<String> {
                         inspect::LocalQueue {
                             p: gmp_trace::ids::PId(p),
                             runnext: local.and_then(|l| l.runnext),
-                            ring: local.map_or(Vec::new(), |l| l.ring.iter().copied().collect()),
+                            ring: local.map_or(Vec::new(), |l| l.ring().iter().copied().collect()),
                         }
                     })
                     .collect();

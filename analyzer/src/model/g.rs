@@ -16,6 +16,10 @@ struct G {
     by: GId,
     placed: Option<Placed>,
     event: i64,
+    /// When the state was established.
+    epoch: u32,
+    /// The number of the last move, and when it was established.
+    seq: (u64, u32),
 }
 
 /// The Gs that live.
@@ -27,22 +31,33 @@ impl Gs {
         let row = *step.row;
         match row.event {
             Event::Spawn { g, placed, .. } => {
-                if self.0.contains_key(&g) {
-                    step.violation("g states", || format!("{g} is spawned twice"));
+                if let Some(known) = self.0.get(&g) {
+                    step.violation(known.epoch, "g states", || format!("{g} is spawned twice"));
                 }
                 let by = row.by;
                 self.enter(step, g, GState::Runnable(Cause::Spawn), by, Some(placed));
+                self.number(g, 0, step.epoch);
             }
-            Event::Ready { g, via, placed, .. } => {
+            Event::Ready {
+                g,
+                seq,
+                via,
+                placed,
+                ..
+            } => {
                 self.expect(step, g, "waiting", "is readied");
+                self.follows(step, g, seq, "is readied");
                 let by = row.by;
                 let state = GState::Runnable(Cause::Ready(via));
                 self.enter(step, g, state, by, Some(placed));
+                self.number(g, seq, step.epoch);
             }
-            Event::Start { g, source, .. } => {
+            Event::Start { g, seq, source, .. } => {
                 self.expect(step, g, "runnable", "starts");
+                self.follows(step, g, seq, "starts");
                 let before = self.0.get(&g).copied();
                 let since = self.enter(step, g, GState::Running, GId::NONE, None);
+                self.number(g, seq, step.epoch);
                 if let Some(before) = before
                     && let GState::Runnable(cause) = before.state
                 {
@@ -99,11 +114,19 @@ impl Gs {
             Event::Exit { .. } => {
                 self.runs_here(step, "ends");
                 if let Some(g) = self.0.remove(&step.running()) {
-                    let to = step.clamped.at(g.since, row.ts);
+                    let to = step.at(g.since);
                     step.sink.g(&interval(step.running(), &g, to, true));
                 }
             }
-            Event::GStatus { g, state, on_m, .. } => self.status(step, g, state, on_m),
+            Event::GStatus {
+                g,
+                state,
+                seq,
+                on_m,
+            } => {
+                self.status(step, g, state, on_m);
+                self.number(g, seq, step.epoch);
+            }
             _ => {}
         }
     }
@@ -145,7 +168,7 @@ impl Gs {
         }
         let since = match self.0.get(&g) {
             Some(known) => {
-                let to = step.clamped.at(known.since, step.row.ts);
+                let to = step.at(known.since);
                 step.sink.g(&interval(g, known, to, false));
                 to
             }
@@ -159,17 +182,37 @@ impl Gs {
             by,
             placed,
             event: step.row.id,
+            epoch: step.epoch,
+            seq: self.0.get(&g).map_or((0, u32::MAX), |known| known.seq),
         };
         self.0.insert(g, new);
         since
     }
 
     fn expect<S: Sink>(&mut self, step: &mut Step<'_, S>, g: GId, state: &str, does: &str) {
-        let found = self.0.get(&g).map(|g| g.state.word());
-        if found != Some(state) {
-            step.violation("g states", || {
-                format!("{g} {does}, but is {}", found.unwrap_or("not there"))
+        let found = self.0.get(&g).map(|g| (g.state.word(), g.epoch));
+        // Of a G that is not there all is known only if nothing was ever missing.
+        let (word, epoch) = found.unwrap_or(("not there", 0));
+        if word != state {
+            step.violation(epoch, "g states", || format!("{g} {does}, but is {word}"));
+        }
+    }
+
+    /// The move must have the number after that of the G's last one.
+    fn follows<S: Sink>(&self, step: &mut Step<'_, S>, g: GId, seq: u64, does: &str) {
+        if let Some(known) = self.0.get(&g)
+            && known.seq.0.checked_add(1) != Some(seq)
+        {
+            let last = known.seq.0;
+            step.violation(known.seq.1, "g numbers", || {
+                format!("{g} {does} with number {seq}, after number {last}")
             });
+        }
+    }
+
+    fn number(&mut self, g: GId, seq: u64, epoch: u32) {
+        if let Some(known) = self.0.get_mut(&g) {
+            known.seq = (seq, epoch);
         }
     }
 
@@ -180,7 +223,7 @@ impl Gs {
         if let Some(known) = self.0.get(&g)
             && known.m != Some(m)
         {
-            step.violation("one m per g", || {
+            step.violation(known.epoch, "one m per g", || {
                 format!("{g} {does} on {m}, where it does not run")
             });
         }

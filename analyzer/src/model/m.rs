@@ -15,6 +15,8 @@ struct M {
     p: Option<PId>,
     g: GId,
     foreign: bool,
+    /// When it was established which P it holds.
+    epoch: u32,
 }
 
 /// The Ms that emit.
@@ -25,6 +27,11 @@ impl Ms {
     /// The P that an M holds.
     pub fn p(&self, m: MId) -> Option<PId> {
         self.0.get(&m).and_then(|m| m.p)
+    }
+
+    /// When it was established which P an M holds.
+    pub fn epoch(&self, m: MId) -> u32 {
+        self.0.get(&m).map_or(0, |m| m.epoch)
     }
 
     /// The G that an M runs.
@@ -41,7 +48,14 @@ impl Ms {
             p: None,
             g: GId::NONE,
             foreign: false,
+            epoch: 0,
         });
+        if matches!(
+            row.event,
+            Event::MStart { .. } | Event::MPark {} | Event::PStart { .. } | Event::PStop { .. }
+        ) {
+            m.epoch = step.epoch;
+        }
         let state = match row.event {
             Event::MStart { kind, .. } => {
                 m.foreign = kind == MKind::Foreign;
@@ -83,6 +97,7 @@ impl Ms {
             Event::PStatus { p, on_m, .. } => {
                 if let Some(on) = on_m.and_then(|on| self.0.get_mut(&on)) {
                     on.p = Some(p);
+                    on.epoch = step.epoch;
                 }
                 return;
             }
@@ -95,7 +110,7 @@ impl Ms {
                 if let Some(m) = self.0.remove(&id)
                     && !m.foreign
                 {
-                    let to = step.clamped.at(m.since, row.ts);
+                    let to = step.at(m.since);
                     step.sink.m(&interval(id, &m, to));
                 }
                 return;
@@ -109,7 +124,7 @@ impl Ms {
         if m.foreign {
             return;
         }
-        let to = step.clamped.at(m.since, row.ts);
+        let to = step.at(m.since);
         if to > m.since || state != m.state {
             step.sink.m(&interval(id, m, to));
         }

@@ -10,12 +10,14 @@
 //! tile its life: each begins where the one before ended.
 //!
 //! # What is missing
-//! In a trace with losses, or of a killed process, a state that does not fit is adopted; in a whole one it is a [`Violation`].
+//! Where events are missing, and of what is in doubt since then (`trust.rs`), a state that does not fit is adopted; everywhere else it is a
+//! [`Violation`].
 
 mod g;
 mod interval;
 mod m;
 mod p;
+mod trust;
 
 use gmp_store::EventRow;
 use gmp_trace::event::Event;
@@ -26,6 +28,7 @@ pub use gmp_trace::queues::{Queue, Queues};
 pub use interval::{
     Cause, GInterval, GState, MInterval, MState, PInterval, PState, Unanswered, Violation, Wakeup,
 };
+pub use trust::Missing;
 
 /// Receives what the model derives. Everything is optional.
 pub trait Sink {
@@ -43,6 +46,8 @@ pub trait Sink {
     fn unanswered(&mut self, _unanswered: &Unanswered) {}
     /// A queue has another length now.
     fn queue(&mut self, _ts: i64, _queue: Queue, _len: u32) {}
+    /// The event happened at `to` or later: what it follows from did. By its own time it is earlier.
+    fn moved(&mut self, _row: &EventRow, _to: i64) {}
     /// An event contradicts what came before.
     fn violation(&mut self, _violation: &Violation) {}
 }
@@ -70,6 +75,9 @@ impl Sink for Vec<&mut dyn Sink> {
     fn queue(&mut self, ts: i64, queue: Queue, len: u32) {
         self.iter_mut().for_each(|s| s.queue(ts, queue, len));
     }
+    fn moved(&mut self, row: &EventRow, to: i64) {
+        self.iter_mut().for_each(|s| s.moved(row, to));
+    }
     fn violation(&mut self, violation: &Violation) {
         self.iter_mut().for_each(|s| s.violation(violation));
     }
@@ -89,7 +97,7 @@ impl Clamped {
     fn at(&mut self, since: i64, ts: i64) -> i64 {
         if ts < since {
             self.n += 1;
-            self.max_ns = self.max_ns.max(since - ts);
+            self.max_ns = self.max_ns.max(since.saturating_sub(ts));
         }
         ts.max(since)
     }
@@ -103,20 +111,25 @@ pub struct Model {
     ms: m::Ms,
     queues: Queues,
     clamped: Clamped,
-    lossy: bool,
+    trust: trust::Trust,
+    /// The epoch that the queues know of.
+    epoch: u32,
+    in_doubt: u64,
     last_ts: i64,
 }
 
 impl Model {
-    /// A model at the beginning of a process. `lossy` says that events may be missing.
-    pub fn new(lossy: bool) -> Model {
+    /// A model at the beginning of a process of which so much is missing.
+    pub fn new(missing: Missing) -> Model {
         Model {
             gs: g::Gs::default(),
             ps: p::Ps::default(),
             ms: m::Ms::default(),
             queues: Queues::default(),
             clamped: Clamped::default(),
-            lossy,
+            trust: trust::Trust::new(missing),
+            epoch: 0,
+            in_doubt: 0,
             last_ts: 0,
         }
     }
@@ -124,21 +137,30 @@ impl Model {
     /// The next event.
     pub fn event(&mut self, row: &EventRow, sink: &mut impl Sink) {
         sink.event(row);
+        self.trust.before(row);
+        if self.trust.epoch() != self.epoch {
+            self.epoch = self.trust.epoch();
+            self.queues.doubt();
+        }
+        let lossy = self.trust.is_lossy();
+        self.in_doubt += u64::from(lossy);
         self.last_ts = self.last_ts.max(row.ts);
         let mut step = Step {
             row,
             sink,
             clamped: &mut self.clamped,
-            lossy: self.lossy,
+            lossy,
+            epoch: self.trust.epoch(),
         };
         let at = At {
             p: row.p,
             running: step.running(),
         };
-        self.queues.event(at, &row.event, self.lossy, &mut step);
+        self.queues.event(at, &row.event, lossy, &mut step);
         self.ps.event(&mut step, &self.ms);
         self.gs.event(&mut step);
         self.ms.event(&mut step);
+        self.trust.after(row);
     }
 
     /// Ends what is still going on at the time of the last event.
@@ -152,6 +174,11 @@ impl Model {
     /// What had to be clamped so far.
     pub fn clamped(&self) -> Clamped {
         self.clamped
+    }
+
+    /// Events so far right before which others may be missing.
+    pub fn in_doubt(&self) -> u64 {
+        self.in_doubt
     }
 
     /// The queues as they are now.
@@ -171,12 +198,13 @@ struct Step<'a, S> {
     sink: &'a mut S,
     clamped: &'a mut Clamped,
     lossy: bool,
+    epoch: u32,
 }
 
 impl<S: Sink> Step<'_, S> {
-    /// Says that the event contradicts a rule, unless something is missing anyway.
-    fn violation(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
-        if !self.lossy {
+    /// Says that the event contradicts a rule, if what it contradicts was established in this epoch.
+    fn violation(&mut self, epoch: u32, rule: &'static str, what: impl FnOnce() -> String) {
+        if !self.lossy && epoch == self.epoch {
             let violation = Violation {
                 event: self.row.id,
                 ts: self.row.ts,
@@ -185,6 +213,15 @@ impl<S: Sink> Step<'_, S> {
             };
             self.sink.violation(&violation);
         }
+    }
+
+    /// When the event happened, to a subject whose state before it began at `since`.
+    fn at(&mut self, since: i64) -> i64 {
+        let at = self.clamped.at(since, self.row.ts);
+        if at > self.row.ts {
+            self.sink.moved(self.row, at);
+        }
+        at
     }
 
     /// The G that runs on the emitting M.
@@ -203,7 +240,8 @@ impl<S: Sink> Watch for Step<'_, S> {
     }
 
     fn contradiction(&mut self, what: impl FnOnce() -> String) {
-        self.violation("run queues", what);
+        // The queues know themselves what is in doubt.
+        self.violation(self.epoch, "run queues", what);
     }
 }
 

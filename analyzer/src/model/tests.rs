@@ -59,7 +59,7 @@ impl History {
     }
 
     fn run(&self) -> (Kept, Clamped) {
-        let (mut model, mut kept) = (Model::new(false), Kept::default());
+        let (mut model, mut kept) = (Model::new(Missing::default()), Kept::default());
         self.0.iter().for_each(|row| model.event(row, &mut kept));
         model.finish(&mut kept);
         (kept, model.clamped())
@@ -225,6 +225,7 @@ fn each_fault_is_found_by_its_rule() {
     let two_holders = |h: &mut Vec<EventRow>| {
         let mut row = h[3];
         (row.id, row.m) = (99, MId(2));
+        row.event = Event::PStart { p: PId(0), seq: 2 };
         h.insert(4, row);
     };
     assert_eq!(broken(two_holders), ["one m per p"]);

@@ -15,7 +15,7 @@ use gmp_store::run::Run;
 use gmp_store::scan::Scan;
 use gmp_store::{EventRow, Store};
 use gmp_trace::clock::{Calibration, ClockKind};
-use gmp_trace::event::Event;
+use gmp_trace::event::{Event, Kind};
 use gmp_trace::ids::MId;
 use gmp_trace::order::{Note, Ordered, Orderer, Step};
 use gmp_trace::spool::control;
@@ -42,8 +42,8 @@ pub struct ProcessIngest<'a> {
     things: Things<'a>,
     /// Entries of the spool's tables that are in the database.
     named: usize,
-    /// Lost events whose place in their stream is known.
-    gaps: u64,
+    /// Lost events of each M whose place in its stream is known.
+    gaps: HashMap<MId, u64>,
     /// The first event of each M that is not in the database, after a recorder that died.
     first: HashMap<MId, u64>,
 }
@@ -98,7 +98,7 @@ impl<'a> ProcessIngest<'a> {
             things: Things::new(store, run.run, process.process),
             process,
             named: 0,
-            gaps: 0,
+            gaps: HashMap::new(),
             first: HashMap::new(),
         };
         store.transaction(|| ingest.names())?;
@@ -185,7 +185,7 @@ impl<'a> ProcessIngest<'a> {
             "SELECT m, before_m_seq, n FROM lost WHERE run = ? AND process = ? AND before_m_seq IS NOT NULL",
         )? {
             gaps.entry(MId(m)).or_default().push(before as u64);
-            self.gaps += n as u64;
+            self.know_gap(MId(m), n as u64);
         }
         for (m, last, _) in
             query("SELECT m, max(m_seq), 0 FROM counter WHERE run = ? AND process = ? GROUP BY m")?
@@ -240,13 +240,9 @@ impl<'a> ProcessIngest<'a> {
         id: i64,
         inserter: &mut EventInserter<'_>,
     ) -> anyhow::Result<bool> {
-        // Damaged ticks give a time at the limits, not one that looks right.
-        let ts = self.calibration.ns(o.ticks);
-        let ts = ts
-            .saturating_sub(self.base_ns.into())
-            .clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let ts = self.ts(o.ticks);
         if o.lost_before > 0 {
-            self.gaps = self.gaps.saturating_add(o.lost_before);
+            self.know_gap(o.m, o.lost_before);
             self.lost(
                 Some(o.m),
                 Some(o.m_seq),
@@ -295,6 +291,19 @@ impl<'a> ProcessIngest<'a> {
         Ok(true)
     }
 
+    /// The time that these ticks are. Damaged ticks give a time at the limits, not one that looks right.
+    fn ts(&self, ticks: u64) -> i64 {
+        self.calibration
+            .ns(ticks)
+            .saturating_sub(self.base_ns.into())
+            .clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    fn know_gap(&mut self, m: MId, n: u64) {
+        let known = self.gaps.entry(m).or_default();
+        *known = known.saturating_add(n);
+    }
+
     fn lost(
         &self,
         m: Option<MId>,
@@ -327,10 +336,7 @@ impl<'a> ProcessIngest<'a> {
             let m = writers.get(&writer).copied();
             self.lost(m, None, None, &format!("damaged: {error}"))?;
         }
-        let at_the_end = self.live.spool().lost.saturating_sub(self.gaps);
-        if at_the_end > 0 {
-            self.lost(None, None, Some(at_the_end), "the spool was full")?;
-        }
+        self.losses()?;
         self.things.finish(&self.live.spool())?;
         if self.process.process == 1 {
             self.describe(run)?;
@@ -338,6 +344,35 @@ impl<'a> ProcessIngest<'a> {
         self.process.finished = self.live.spool().finished;
         self.process.insert(self.store)?;
         Ok(run.insert(self.store)?)
+    }
+
+    /// What each writer lost, where no event of it came after.
+    fn losses(&mut self) -> anyhow::Result<()> {
+        const WHY: &str = "the spool was full";
+        let spool = self.live.spool();
+        let mut known: u64 = 0;
+        for entry in &spool.entries {
+            let Entry::Writer { writer, m, .. } = entry else {
+                continue;
+            };
+            let losses = spool.losses(*writer)?;
+            let gaps = self.gaps.get(m).copied().unwrap_or(0);
+            let at_the_end = losses.total().saturating_sub(gaps);
+            if at_the_end > 0 {
+                self.lost(Some(*m), None, Some(at_the_end), WHY)?;
+            }
+            known = known.saturating_add(losses.total().max(gaps));
+            if let Some(first) = losses.first_ticks.filter(|_| losses.of(Kind::MStart) > 0) {
+                self.things.started(*m, self.ts(first));
+            }
+            self.things.lost(*m, &losses)?;
+        }
+        // Of writers that had no room for their own counts.
+        let unknown = spool.lost.saturating_sub(known);
+        if unknown > 0 {
+            self.lost(None, None, Some(unknown), WHY)?;
+        }
+        Ok(())
     }
 
     /// A fact that the process states about itself. The last word counts: some are stated anew at the end.

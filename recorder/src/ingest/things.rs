@@ -12,6 +12,7 @@ use gmp_store::{EventRow, Store, StoreError};
 use gmp_trace::event::Event;
 use gmp_trace::ids::{GId, MId, SpanId};
 use gmp_trace::order::Ordered;
+use gmp_trace::spool::losses::Losses;
 use gmp_trace::spool::reader::ProcessSpool;
 use gmp_trace::spool::tables::Entry;
 
@@ -237,6 +238,28 @@ impl<'a> Things<'a> {
             c7: value(7),
         }
         .insert(self.store)?;
+        Ok(())
+    }
+
+    /// Says when an M began to emit whose first event was lost.
+    pub fn started(&mut self, m: MId, ts: i64) {
+        if let Some(m) = self.ms.get_mut(&m) {
+            m.start_ts.get_or_insert(ts);
+        }
+    }
+
+    /// Writes what an M lost, by kind, beside what it counted.
+    pub fn lost(&self, m: MId, losses: &Losses) -> anyhow::Result<()> {
+        for (kind, n) in &losses.by_kind {
+            OwnCounter {
+                run: self.run,
+                process: self.process,
+                m: m.0,
+                name: format!("lost.{}", kind.name()),
+                value: i64::try_from(*n).unwrap_or(i64::MAX),
+            }
+            .insert(self.store)?;
+        }
         Ok(())
     }
 

@@ -285,7 +285,7 @@ CREATE TABLE own_counter (
   run INTEGER NOT NULL,     -- the run
   process INTEGER NOT NULL, -- the process
   m INTEGER NOT NULL,       -- the M that counted
-  name TEXT NOT NULL,       -- what
+  name TEXT NOT NULL,       -- what; lost.KIND: the events of that kind that it lost
   value INTEGER NOT NULL,   -- how many
   PRIMARY KEY (run, process, m, name)
 ) WITHOUT ROWID;

@@ -53,6 +53,11 @@ pub fn create(db: &Connection) -> rusqlite::Result<()> {
         name: tally.name().into(),
         doc: tally.doc().trim().into(),
     }));
+    texts.push(Help {
+        topic: "own_counter".into(),
+        name: "lost.KIND".into(),
+        doc: "Events of a kind that the M lost; no row where it lost none".into(),
+    });
     let mut insert = db.prepare("INSERT INTO help (topic, name, doc) VALUES (?, ?, ?)")?;
     for text in &texts {
         insert.execute(params![text.topic, text.name, text.doc])?;

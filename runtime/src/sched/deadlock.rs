@@ -72,7 +72,10 @@ fn foreign_threads(sched: &Sched, locked: &Locked) -> usize {
                     .is_ok_and(|comm| comm.starts_with(name))
             };
             let ended = locked.ended_tids.contains(&tid) && is_called("gmp-m");
-            !ours.contains(&tid) && !ended && !is_called("gmp-spool") && !is_called(poller_thread::NAME)
+            !ours.contains(&tid)
+                && !ended
+                && !is_called("gmp-spool")
+                && !is_called(poller_thread::NAME)
         })
         .count()
 }

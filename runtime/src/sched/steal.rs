@@ -159,6 +159,7 @@ fn from_ring(m: &'static M, p: &'static P, victim: &'static P) -> Option<Pick> {
     let tracer = m.tracer();
     tracer.count(Tally::Steals);
     tracer.count_n(Tally::StolenGs, u64::from(s.n));
+    tracer.count_n(Tally::VictimGs, u64::from(s.victim_len));
     let event = Event::Steal {
         victim: victim.id,
         g: GId(s.first),

@@ -115,17 +115,20 @@ fn ring_put(m: &'static M, p: &'static P, g: GRef, ticks: u64) -> (Placed, u64) 
         }
         let n = m.sched.policy.overflow_amount(p.runq.len());
         let mut batch = Vec::with_capacity(n as usize + 1);
-        // SAFETY: this M holds the P.
-        let Some(pos) = (unsafe { p.runq.take_oldest(n, &mut batch) }) else {
-            continue;
+        let (pos, gq_batch, gq) = {
+            // Before the ring is touched. Else a thief could steal what is left, and go on to the global queue, before the batch gets there: by
+            // the ring the overflow would come before what the thief did, by the numbers of the global queue after it.
+            let mut locked = m.sched.lock();
+            // SAFETY: this M holds the P.
+            let Some(pos) = (unsafe { p.runq.take_oldest(n, &mut batch) }) else {
+                continue;
+            };
+            let gq_batch = locked.global.push_all(&batch, &m.sched.global_len);
+            let gq = locked.global.push(g, &m.sched.global_len);
+            (pos, gq_batch, gq)
         };
         let first = batch.first().map_or(GId::NONE, |g| g.id());
         let taken = batch.len();
-        let (gq_batch, gq) = {
-            let mut locked = m.sched.lock();
-            let gq_batch = locked.global.push_all(&batch, &m.sched.global_len);
-            (gq_batch, locked.global.push(g, &m.sched.global_len))
-        };
         let tracer = m.tracer();
         tracer.count(Tally::Overflows);
         tracer.count_n(Tally::OverflowedGs, taken as u64);

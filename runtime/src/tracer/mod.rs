@@ -197,24 +197,7 @@ impl Tracer {
     #[inline]
     pub(crate) fn count_park(&self, reason: ParkReason) {
         self.count(Tally::Parks);
-        self.count(match reason {
-            ParkReason::Sleep => Tally::ParksSleep,
-            ParkReason::ChanSend | ParkReason::ChanRecv | ParkReason::Select => Tally::ParksChan,
-            ParkReason::Mutex
-            | ParkReason::WaitGroup
-            | ParkReason::Join
-            | ParkReason::Semaphore
-            | ParkReason::Cond
-            | ParkReason::RwLock => Tally::ParksSync,
-            ParkReason::NetRead
-            | ParkReason::NetWrite
-            | ParkReason::NetAccept
-            | ParkReason::NetConnect => Tally::ParksNet,
-            ParkReason::Unspecified
-            | ParkReason::Forever
-            | ParkReason::Stw
-            | ParkReason::Pending => Tally::ParksOther,
-        });
+        self.count(Tally::of_park(reason));
     }
 
     /// The trace's number for a place in the source; none when nothing is recorded.

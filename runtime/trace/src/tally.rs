@@ -3,7 +3,7 @@
 //! Each emitting thread has one block of counters that only it writes, so counting is a plain load, add and store.
 //! The table says which events each counter must equal; `gmp-analyze --report check` compares them.
 
-use crate::event::{Kind, PreemptCause};
+use crate::event::{Event, Kind, ParkReason, PreemptCause};
 
 /// How a counter's value follows from the events of a complete trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Equals {
     Sum(Kind, &'static str),
     /// The number of events of this kind whose argument with this name has one of these values on the wire.
     CountOf(Kind, &'static str, &'static [u64]),
+    /// The number of parks with a reason that [`Tally::of_park`] says is this counter's.
+    Parks,
     /// Nothing in the trace: the counter says what is not recorded singly.
     Nothing,
 }
@@ -49,7 +51,7 @@ macro_rules! tallies {
     };
 }
 
-use Equals::{Count, CountOf, Nothing, Sum};
+use Equals::{Count, CountOf, Nothing, Parks, Sum};
 
 tallies! {
     /// Gs spawned
@@ -93,7 +95,7 @@ tallies! {
     /// Searches ended
     SpinStops "spin_stops" Count(Kind::SpinStop);
     /// Victims looked at
-    StealsTried "steals_tried" Nothing;
+    StealsTried "steals_tried" Sum(Kind::SpinStop, "tried");
     /// Steals that took something
     Steals "steals" Count(Kind::Steal);
     /// Gs stolen
@@ -115,15 +117,15 @@ tallies! {
     /// Times the world was stopped
     Stws "stws" Count(Kind::StwBegin);
     /// Parks for a point in time
-    ParksSleep "parks_sleep" Nothing;
+    ParksSleep "parks_sleep" Parks;
     /// Parks in a channel operation
-    ParksChan "parks_chan" Nothing;
+    ParksChan "parks_chan" Parks;
     /// Parks in another synchronisation primitive, joins included
-    ParksSync "parks_sync" Nothing;
+    ParksSync "parks_sync" Parks;
     /// Parks for the network
-    ParksNet "parks_net" Nothing;
+    ParksNet "parks_net" Parks;
     /// Parks of any other reason
-    ParksOther "parks_other" Nothing;
+    ParksOther "parks_other" Parks;
     /// New Gs meant for another P than the spawning one
     Assigns "assigns" Count(Kind::Assign);
     /// Preemptions by a signal
@@ -132,6 +134,68 @@ tallies! {
     PreemptRequests "preempt_requests" Count(Kind::PreemptRequest);
     /// Signals sent into preemptible sections
     PreemptSignals "preempt_signals" Nothing;
+    /// Gs that the rings held which were stolen from
+    VictimGs "victim_gs" Sum(Kind::Steal, "victim_len");
+}
+
+impl Equals {
+    /// The kind of the events that it is about.
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Count(kind) | CountOf(kind, ..) | Sum(kind, _) => Some(kind),
+            Parks => Some(Kind::Park),
+            Nothing => None,
+        }
+    }
+}
+
+impl Tally {
+    /// The counter of parks with this reason.
+    pub fn of_park(reason: ParkReason) -> Tally {
+        match reason {
+            ParkReason::Sleep => Tally::ParksSleep,
+            ParkReason::ChanSend | ParkReason::ChanRecv | ParkReason::Select => Tally::ParksChan,
+            ParkReason::Mutex
+            | ParkReason::WaitGroup
+            | ParkReason::Join
+            | ParkReason::Semaphore
+            | ParkReason::Cond
+            | ParkReason::RwLock => Tally::ParksSync,
+            ParkReason::NetRead
+            | ParkReason::NetWrite
+            | ParkReason::NetAccept
+            | ParkReason::NetConnect => Tally::ParksNet,
+            ParkReason::Unspecified
+            | ParkReason::Forever
+            | ParkReason::Stw
+            | ParkReason::Pending => Tally::ParksOther,
+        }
+    }
+
+    /// What an event adds to it.
+    pub fn added_by(self, event: &Event) -> u64 {
+        match (self.equals(), event) {
+            (Count(kind), event) => u64::from(event.kind() == kind),
+            (Sum(kind, name), event) if event.kind() == kind => argument(event, name),
+            (CountOf(kind, name, values), event) if event.kind() == kind => {
+                u64::from(values.contains(&argument(event, name)))
+            }
+            (Parks, Event::Park { reason, .. }) => u64::from(Tally::of_park(*reason) == self),
+            _ => 0,
+        }
+    }
+}
+
+/// The value of an event's argument with this name; 0 if it has none.
+fn argument(event: &Event, name: &str) -> u64 {
+    let mut fields = event.kind().spec().fields.iter();
+    let mut found = 0;
+    event.args(|value| {
+        if fields.next().is_some_and(|f| f.name == name) {
+            found = value;
+        }
+    });
+    found
 }
 
 /// Slots of a block of counters: more than there are counters, so that later ones fit the same layout.

@@ -78,7 +78,7 @@ pub mod control {
     pub const SEGMENTS: usize = 7;
     /// Writers that were registered.
     pub const WRITERS: usize = 8;
-    /// Events lost, by all writers, that no chunk's header tells of yet.
+    /// Events lost, by all writers; `losses-NNNN` says by which.
     pub const LOST: usize = 9;
     /// Entries of `tables` that could not be written.
     pub const TABLES_LOST: usize = 10;

@@ -39,6 +39,9 @@ use crate::clock;
 use crate::ids::{MId, WriterId};
 use crate::order::{Next, Source};
 
+/// The writers that no refresh has found yet.
+const UNKNOWN: WriterId = WriterId(u32::MAX);
+
 /// The spool of a process that runs, held by its recorder.
 #[derive(Debug)]
 pub struct LiveSpool {
@@ -95,17 +98,25 @@ impl LiveSpool {
         Ok(())
     }
 
-    /// The streams of writers that are new since this was last asked.
+    /// The streams of writers that are new since this was last asked; at first also one that has no events and stands for the writers that
+    /// are not known yet. Without it, what others wrote after the last refresh would be ordered before a new writer's events are looked for.
     pub fn new_streams(&self) -> Vec<LiveStream> {
         let mut known = self.known.borrow_mut();
         let spool = self.shared.spool.borrow();
-        let new = spool.writers().filter(|(writer, _)| known.insert(*writer));
-        new.map(|(writer, m)| LiveStream {
-            cursor: Cursor::new(writer),
-            m,
-            shared: Rc::clone(&self.shared),
-        })
-        .collect()
+        let unknown = known.insert(UNKNOWN).then_some((UNKNOWN, MId(UNKNOWN.0)));
+        let found: Vec<_> = spool
+            .writers()
+            .filter(|(writer, _)| known.insert(*writer))
+            .collect();
+        unknown
+            .into_iter()
+            .chain(found)
+            .map(|(writer, m)| LiveStream {
+                cursor: Cursor::new(writer),
+                m,
+                shared: Rc::clone(&self.shared),
+            })
+            .collect()
     }
 
     /// Lets the writers use again what the streams have read to its end. To be called when all events that the streams gave are safe.
@@ -172,6 +183,11 @@ impl Source for LiveStream {
     fn next(&mut self) -> Next {
         let shared = Rc::clone(&self.shared);
         let spool = shared.spool.borrow();
+        if self.cursor.writer() == UNKNOWN && !spool.is_at_rest() {
+            // Who is found after the last refresh writes of what happens after it.
+            let progress = shared.now.get();
+            return Next::Later { progress };
+        }
         if let Some(event) = self.read(&spool) {
             return event;
         }
@@ -191,5 +207,61 @@ impl Source for LiveStream {
             self.cursor.ticks().max(now.saturating_sub(shared.grace))
         };
         Next::Later { progress }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, GKind, MKind, Placed, Rule, Source as From};
+    use crate::ids::{GId, SiteId};
+    use crate::order::{Orderer, Step};
+    use crate::spool::writer::{Spool, SpoolOptions};
+
+    fn add_new(live: &LiveSpool, orderer: &mut Orderer<LiveStream>) {
+        for stream in live.new_streams() {
+            orderer.add(stream.writer(), stream.m(), stream);
+        }
+    }
+
+    /// Its events were once taken for ones that fit nowhere.
+    #[test]
+    fn what_a_writer_that_is_not_known_yet_says_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
+        let mut old = spool.writer(MId(0), 1, MKind::Worker, "old");
+        old.emit(clock::now_ticks(), Event::Procs { procs: 1 });
+        let live = LiveSpool::attach(spool.dir(), 0).expect("attached");
+        let mut orderer = Orderer::new(false);
+        live.refresh(false).expect("readable");
+        add_new(&live, &mut orderer);
+        assert!(matches!(orderer.next(), Step::Event(o) if o.note.is_none()));
+        let mut new = spool.writer(MId(1), 2, MKind::Worker, "new");
+        let spawn = Event::Spawn {
+            g: GId(1),
+            kind: GKind::Stackful,
+            site: SiteId(0),
+            placed: Placed::Direct,
+            kicked: GId::NONE,
+            gq: 0,
+        };
+        new.emit(clock::now_ticks(), spawn);
+        let start = Event::Start {
+            g: GId(1),
+            seq: 1,
+            source: From::Netpoll,
+            rule: Rule::Order,
+            pos: 0,
+        };
+        old.emit(clock::now_ticks(), start);
+        assert_eq!(orderer.next(), Step::Pending);
+        drop((old, new));
+        spool.finish();
+        live.refresh(true).expect("readable");
+        add_new(&live, &mut orderer);
+        for event in [spawn, start] {
+            assert!(matches!(orderer.next(), Step::Event(o) if (o.event, o.note) == (event, None)));
+        }
+        assert_eq!(orderer.next(), Step::End);
     }
 }

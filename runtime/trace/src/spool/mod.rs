@@ -4,7 +4,8 @@
 //! - `control`: one page of words: magic, version, who, which clock, whether the process finished;
 //! - `segment-NNNN`: 4 MiB each, cut into chunks of 16 KiB; each chunk belongs to one writer and holds its records in order;
 //! - `segments`: a few words for each segment: which of its chunks the recorder has given back;
-//! - `tallies`: one block of counters for each writer, by its number;
+//! - `tallies-NNNN`: the runtime's own counters, one block for each writer, by its number;
+//! - `losses-NNNN`: what each writer lost, by kind, one block for each writer;
 //! - `tables`: names (writers, sites, strings, facts), appended by write(2), never dropped.
 //!
 //! # Publishing
@@ -17,12 +18,14 @@
 //! are counted, never faults.
 
 pub mod attach;
+mod blocks;
 pub mod control;
 mod cost;
 pub mod cursor;
 mod fork;
 pub mod layout;
 pub mod live;
+pub mod losses;
 mod map;
 mod protocol;
 pub mod reader;

@@ -18,10 +18,12 @@ use super::cursor::Cursor;
 use super::layout::{
     CHUNK, CHUNKS, CONTROL, CONTROL_MAGIC, MAX_SEGMENTS, SEGMENT, TABLE, chunk, control, table,
 };
+use super::losses::{LOSSES, Losses};
 use super::map::{MappedHeader, View};
 use super::protocol::{self, Header};
 use super::tables::{self, Entry};
-use super::{SpoolError, segment_name, tallies};
+use super::tallies::TALLIES;
+use super::{SpoolError, segment_name};
 use crate::event::Event;
 use crate::ids::{MId, WriterId};
 use crate::tally::Tally;
@@ -285,18 +287,28 @@ impl ProcessSpool {
     /// # Errors
     /// When their file cannot be read.
     pub fn tally(&self, writer: WriterId) -> Result<Vec<(Tally, u64)>, SpoolError> {
-        let (file, block) = tallies::place(writer);
+        let (file, block) = TALLIES.place(writer);
         let path = self.dir.join(file);
         let bytes = std::fs::read(&path).map_err(SpoolError::io("cannot read", &path))?;
-        let value = |slot: usize| {
-            let at = (block + slot) * 8;
-            let word = bytes.get(at..at + 8).and_then(|w| w.try_into().ok());
-            word.map_or(0, u64::from_le_bytes)
-        };
+        let value = words(&bytes, block);
         Ok(Tally::ALL
             .iter()
             .map(|t| (*t, value(*t as usize)))
             .collect())
+    }
+
+    /// What a writer lost; nothing if it had no room to say so.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn losses(&self, writer: WriterId) -> Result<Losses, SpoolError> {
+        let (file, block) = LOSSES.place(writer);
+        let path = self.dir.join(file);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Losses::read(words(&bytes, block))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Losses::default()),
+            Err(e) => Err(SpoolError::io("cannot read", &path)(e)),
+        }
     }
 
     /// Where a writer's chunk with this number is, or the first one after it if `later` ones will do.
@@ -310,6 +322,15 @@ impl ProcessSpool {
     pub(super) fn header(&self, place: Place) -> MappedHeader<'_> {
         let view = &self.segments[place.segment as usize].view;
         MappedHeader(view, place.index as usize * CHUNK)
+    }
+}
+
+/// The words from number `first` on of what a file holds; 0 beyond its end.
+fn words(bytes: &[u8], first: usize) -> impl Fn(usize) -> u64 + '_ {
+    move |index| {
+        let at = (first + index) * 8;
+        let word = bytes.get(at..at + 8).and_then(|w| w.try_into().ok());
+        word.map_or(0, u64::from_le_bytes)
     }
 }
 
@@ -393,6 +414,10 @@ mod tests {
         let kept = read.stream(WriterId(0)).count() as u64;
         assert!(lost > 0);
         assert_eq!((kept + lost, read.lost), (all, lost));
+        let losses = read.losses(WriterId(0)).expect("readable");
+        assert_eq!(losses.by_kind, [(crate::event::Kind::Exit, lost)]);
+        assert_eq!((losses.total(), losses.first_ticks), (lost, Some(kept | 1)));
+        assert_eq!(read.losses(WriterId(1)).ok(), Some(Losses::default()));
     }
 
     /// It was once read again and again, without an end.

@@ -2,44 +2,25 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use super::map::Map;
+use super::blocks::{Blocks, Kept};
 use crate::ids::WriterId;
 use crate::tally::{SLOTS, Tally};
 
-/// Blocks of counters in one file.
-pub(super) const BLOCKS: usize = 128;
+/// Where the blocks of counters are.
+pub(super) const TALLIES: Kept = Kept {
+    name: "tallies",
+    words: SLOTS,
+};
 
-/// The file that holds a writer's block, and the first word of the block in it.
-pub(super) fn place(writer: WriterId) -> (String, usize) {
-    let (file, block) = (writer.0 as usize / BLOCKS, writer.0 as usize % BLOCKS);
-    (format!("tallies-{file:04}"), block * SLOTS)
-}
-
-/// The files of a process. They are never unmapped: the blocks are handed out for ever.
-#[derive(Debug, Default)]
-pub(super) struct Tallies {
-    files: Mutex<Vec<&'static Map>>,
-}
-
-impl Tallies {
-    /// The block of a writer; in memory that nobody reads if there is no room for it.
-    pub(super) fn block(&self, dir: &Path, writer: WriterId) -> TallyBlock {
-        let (_, first) = place(writer);
-        let file = writer.0 as usize / BLOCKS;
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        while files.len() <= file {
-            let name = place(WriterId((files.len() * BLOCKS) as u32)).0;
-            match Map::create(&dir.join(name), BLOCKS * SLOTS * 8) {
-                Ok(map) => files.push(Box::leak(Box::new(map))),
-                // Counted all the same, only not where the recorder can see it.
-                Err(_) => return TallyBlock::in_memory(),
-            }
-        }
-        TallyBlock {
-            slots: std::ptr::from_ref(files[file].word(first)),
-        }
+/// The block of a writer; in memory that nobody reads if there is no room for it.
+pub(super) fn block(tallies: &Blocks, dir: &Path, writer: WriterId) -> TallyBlock {
+    match tallies.block(dir, writer) {
+        Some(block) => TallyBlock {
+            slots: std::ptr::from_ref(block.word(0)),
+        },
+        // Counted all the same, only not where the recorder can see it.
+        None => TallyBlock::in_memory(),
     }
 }
 

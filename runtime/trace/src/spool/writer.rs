@@ -10,16 +10,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::blocks::{Block, Blocks};
 use super::layout::{CHUNK, CONTROL, CONTROL_MAGIC, HEADER, TABLE, chunk, control};
+use super::losses::{self, LOSSES};
 use super::map::Map;
 use super::protocol::{self, Header};
 use super::supply::{ChunkHeader, Supply};
 use super::tables::Entry;
-use super::tallies::Tallies;
+use super::tallies::{self, TALLIES};
 use super::{SpoolError, attach, fork};
 use crate::clock;
 use crate::codec::{self, MAX_RECORD};
-use crate::event::{Event, MKind};
+use crate::event::{Event, Kind, MKind};
 use crate::ids::{MId, SiteId, StringId, WriterId};
 use crate::version::{ENV_RECORDER, ENV_SPOOL_FULL, ENV_SPOOL_LIMIT, FORMAT_VERSION};
 
@@ -82,7 +84,8 @@ pub struct Spool {
     control: &'static Map,
     supply: Supply,
     next_writer: AtomicU32,
-    tallies: Tallies,
+    tallies: Blocks,
+    losses: Blocks,
     tables: Mutex<Tables>,
 }
 
@@ -147,7 +150,8 @@ impl Spool {
             generation: fork::generation(),
             control: control_map,
             next_writer: AtomicU32::new(0),
-            tallies: Tallies::default(),
+            tallies: Blocks::new(TALLIES),
+            losses: Blocks::new(LOSSES),
             tables: Mutex::new(Tables {
                 file,
                 sites: HashMap::new(),
@@ -176,11 +180,17 @@ impl Spool {
             name: name.to_owned(),
         });
         let tally = self.tally(writer);
+        let losses = if self.is_parents() {
+            None
+        } else {
+            self.losses.block(&self.dir, writer)
+        };
         Writer {
             spool: Arc::clone(self),
             id: writer,
             m,
             tally,
+            losses,
             chunk: None,
             at: HEADER,
             last_ticks: 0,
@@ -196,7 +206,7 @@ impl Spool {
         if self.is_parents() {
             return TallyBlock::in_memory();
         }
-        self.tallies.block(&self.dir, writer)
+        tallies::block(&self.tallies, &self.dir, writer)
     }
 
     /// The number of a place in the source.
@@ -310,6 +320,8 @@ pub struct Writer {
     id: WriterId,
     m: MId,
     tally: TallyBlock,
+    /// Where it counts what it loses; nowhere but in the total, if there was no room.
+    losses: Option<Block>,
     chunk: Option<*mut u8>,
     /// Where in the chunk the next record goes.
     at: usize,
@@ -369,7 +381,7 @@ impl Writer {
         status: impl FnOnce() -> [Option<Event>; 2],
     ) {
         let Some(chunk) = self.change_chunk(ticks) else {
-            return self.lose();
+            return self.lose(ticks, event.kind());
         };
         // A new chunk has room for all of these.
         if std::mem::take(&mut self.after_gap) {
@@ -459,10 +471,13 @@ impl Writer {
         Some(next.at)
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, ticks: u64, kind: Kind) {
         self.lost += 1;
         self.events += 1;
         self.after_gap = true;
+        if let Some(block) = &self.losses {
+            losses::count(block, ticks, kind);
+        }
         // Relaxed: a count.
         self.spool
             .control
