@@ -61,6 +61,9 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 passed.events,
                 human(passed.last_ts - passed.first_ts)
             )?;
+            if let Some(words) = subject.selection.words() {
+                writeln!(out, "of them only {words}")?;
+            }
             body(stats, out)?;
             for [name, total, interval, n, _] in known_counters(stats) {
                 writeln!(
