@@ -68,7 +68,7 @@ pub struct Args {
     pub around: Option<(GId, i64)>,
 
     /// List the runs of the database and the kinds of reports
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["report", "run", "window", "g", "p", "kind", "around", "intervals"])]
     pub list: bool,
 
     /// Write the interval tables g_interval, p_interval, m_interval, queue_length and g_summary into the database
@@ -107,6 +107,16 @@ pub enum ReportKind {
     Perfetto,
     /// On-CPU and off-CPU time by spawn site, as SVG and folded text
     Flamegraph,
+}
+
+impl ReportKind {
+    /// Whether it can be JSON instead of text.
+    pub fn has_json(self) -> bool {
+        matches!(
+            self,
+            ReportKind::Summary | ReportKind::Events | ReportKind::Check | ReportKind::Stats
+        )
+    }
 }
 
 /// What can be generated from the command line's definition.

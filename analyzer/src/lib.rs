@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod counters;
 pub mod frame;
+pub mod interrupted;
 pub mod model;
 pub mod names;
 pub mod pass;

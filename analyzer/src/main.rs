@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gmp_analyzer::{cli, report};
+use gmp_analyzer::{cli, interrupted, report};
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
         tracing_subscriber::registry().with(layer).init();
         guard
     });
+    if let Err(e) = interrupted::watch() {
+        eprintln!("gmp-analyze: warning: an interrupt may leave a temporary file: {e}");
+    }
     let result = report::run(&args);
     drop(profile);
     match result {

@@ -1,6 +1,8 @@
 //! Which part of a run a report is about: a window of time, a G, a P, some kinds of events.
 
-use gmp_store::EventRow;
+use gmp_store::entity::Process;
+use gmp_store::run::Run;
+use gmp_store::{EventRow, Store};
 use gmp_trace::event::Kind;
 use gmp_trace::ids::{GId, PId};
 
@@ -86,6 +88,80 @@ impl Selection {
     /// Whether everything is wanted.
     pub fn is_all(&self) -> bool {
         self.window == Window::ALL && self.g.is_none() && self.p.is_none() && self.kinds.is_empty()
+    }
+
+    /// Makes sure that there is something to select in a run.
+    ///
+    /// # Errors
+    /// What is not there, and what is.
+    pub fn check(&self, store: &Store, run: &Run, processes: &[Process]) -> anyhow::Result<()> {
+        let one = |sql: &str, key: i64| {
+            store.db().query_row(sql, [i64::from(run.run), key], |row| {
+                row.get::<_, Option<i64>>(0)
+            })
+        };
+        let least = |sql: &str| {
+            store
+                .db()
+                .query_row(sql, [run.run], |row| row.get::<_, Option<i64>>(0))
+        };
+        if let Some(g) = self.g
+            && one("SELECT max(g) FROM g WHERE run = ? AND g = ?", g.0 as i64)?.is_none()
+        {
+            let most = least("SELECT max(g) FROM g WHERE run = ?")?.unwrap_or(0);
+            anyhow::bail!(
+                "run {} has no {g}; its Gs have numbers up to {most}",
+                run.run
+            );
+        }
+        if let Some(p) = self.p
+            && one("SELECT max(p) FROM p WHERE run = ? AND p = ?", p.0.into())?.is_none()
+        {
+            let most = least("SELECT max(p) FROM p WHERE run = ?")?.unwrap_or(0);
+            anyhow::bail!(
+                "run {} has no {p}; its Ps have numbers up to {most}",
+                run.run
+            );
+        }
+        let ends = processes.iter().flat_map(|p| [p.first_event, p.last_event]);
+        let mut times = Vec::new();
+        for event in ends.flatten() {
+            times.extend(one(
+                "SELECT max(ts) FROM event WHERE run = ? AND id = ?",
+                event,
+            )?);
+        }
+        if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max())
+            && self.window.clip(*first, *last).is_none()
+        {
+            anyhow::bail!(
+                "run {} lasts from {} to {}: the window lies outside",
+                run.run,
+                time::human(*first),
+                time::human(*last)
+            );
+        }
+        Ok(())
+    }
+
+    /// What is selected, in words; nothing when that is everything.
+    pub fn words(&self) -> Option<String> {
+        let mut words = Vec::new();
+        words.extend(self.g.map(|g| g.to_string()));
+        words.extend(self.p.map(|p| p.to_string()));
+        if self.window != Window::ALL {
+            let end = |t: i64, open: i64, word: &str| match t == open {
+                true => word.to_owned(),
+                false => time::human(t),
+            };
+            words.push(format!(
+                "{} to {}",
+                end(self.window.from, i64::MIN, "the beginning"),
+                end(self.window.to, i64::MAX, "the end")
+            ));
+        }
+        words.extend(self.kinds.iter().map(|k| k.name().to_owned()));
+        (!words.is_empty()).then(|| words.join(", "))
     }
 
     /// Whether an event is wanted.

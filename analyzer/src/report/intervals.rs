@@ -7,7 +7,7 @@ use std::path::Path;
 use gmp_store::EventRow;
 use gmp_store::run::Run;
 use gmp_store::rusqlite::params;
-use gmp_store::{Store, StoreError};
+use gmp_store::{Store, StoreError, schema};
 use gmp_trace::ids::ObjectId;
 use rustc_hash::FxHashMap;
 
@@ -15,74 +15,75 @@ use crate::counters::{Collector, Values};
 use crate::model::{GInterval, GState, MInterval, MState, PInterval, PState, Queue, Sink, Wakeup};
 use crate::pass;
 
-const TABLES: &str = "
+/// The tables, and in the comments the texts of `help` for them.
+const TABLES: &str = "\
+-- What each G did; the intervals of a G tile its life. Written by gmp-analyze --intervals.
 CREATE TABLE IF NOT EXISTS g_interval (
-  run INTEGER NOT NULL, process INTEGER NOT NULL, g INTEGER NOT NULL, state TEXT NOT NULL,
-  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, reason TEXT, object INTEGER, p INTEGER, m INTEGER, by INTEGER, event INTEGER NOT NULL,
-  c0 REAL, c1 REAL, c2 REAL, c3 REAL, c4 REAL, c5 REAL, c6 REAL, c7 REAL);
+  run INTEGER NOT NULL, -- the run
+  process INTEGER NOT NULL, -- the process
+  g INTEGER NOT NULL, -- the G
+  state TEXT NOT NULL, -- running, runnable, waiting or syscall
+  from_ts INTEGER NOT NULL, -- its beginning, ns since the run's start
+  to_ts INTEGER NOT NULL, -- its end, ns since the run's start
+  reason TEXT, -- how it became runnable, or what it waits for; else NULL
+  object INTEGER, -- the thing it waits for; NULL if it has no number
+  p INTEGER, -- the P it ran on; NULL while it had none
+  m INTEGER, -- the M it ran on; NULL while it had none
+  by INTEGER, -- the G that made it runnable; NULL if none did
+  event INTEGER NOT NULL, -- id of the event that began it
+  c0 REAL, -- what counter 0 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c1 REAL, -- what counter 1 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c2 REAL, -- what counter 2 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c3 REAL, -- what counter 3 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c4 REAL, -- what counter 4 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c5 REAL, -- what counter 5 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c6 REAL, -- what counter 6 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+  c7 REAL -- what counter 7 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length); NULL unless readings bracket it alone
+);
+-- What each P did. Written by gmp-analyze --intervals.
 CREATE TABLE IF NOT EXISTS p_interval (
-  run INTEGER NOT NULL, process INTEGER NOT NULL, p INTEGER NOT NULL, state TEXT NOT NULL,
-  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, g INTEGER, m INTEGER);
+  run INTEGER NOT NULL, -- the run
+  process INTEGER NOT NULL, -- the process
+  p INTEGER NOT NULL, -- the P
+  state TEXT NOT NULL, -- idle, scheduling, running, syscall or stopped
+  from_ts INTEGER NOT NULL, -- its beginning, ns since the run's start
+  to_ts INTEGER NOT NULL, -- its end, ns since the run's start
+  g INTEGER, -- the G it ran; else NULL
+  m INTEGER -- the M that held it; NULL if none did
+);
+-- What each M did. Written by gmp-analyze --intervals.
 CREATE TABLE IF NOT EXISTS m_interval (
-  run INTEGER NOT NULL, process INTEGER NOT NULL, m INTEGER NOT NULL, state TEXT NOT NULL,
-  from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, g INTEGER, p INTEGER);
+  run INTEGER NOT NULL, -- the run
+  process INTEGER NOT NULL, -- the process
+  m INTEGER NOT NULL, -- the M
+  state TEXT NOT NULL, -- running, syscall, scheduling, spinning, polling, parked or monitoring
+  from_ts INTEGER NOT NULL, -- its beginning, ns since the run's start
+  to_ts INTEGER NOT NULL, -- its end, ns since the run's start
+  g INTEGER, -- the G it ran; else NULL
+  p INTEGER -- the P it held; NULL if none
+);
+-- The length of a run queue after each change. Written by gmp-analyze --intervals.
 CREATE TABLE IF NOT EXISTS queue_length (
-  run INTEGER NOT NULL, process INTEGER NOT NULL, ts INTEGER NOT NULL, p INTEGER, length INTEGER NOT NULL);
+  run INTEGER NOT NULL, -- the run
+  process INTEGER NOT NULL, -- the process
+  ts INTEGER NOT NULL, -- when, ns since the run's start
+  p INTEGER, -- the P whose queue it is, runnext included; NULL is the global queue
+  length INTEGER NOT NULL -- Gs in it
+);
+-- Times of each G in all. Written by gmp-analyze --intervals.
 CREATE TABLE IF NOT EXISTS g_summary (
-  run INTEGER NOT NULL, process INTEGER NOT NULL, g INTEGER NOT NULL, running INTEGER NOT NULL, runnable INTEGER NOT NULL,
-  waiting INTEGER NOT NULL, syscall INTEGER NOT NULL, starts INTEGER NOT NULL, worst_latency INTEGER NOT NULL,
-  PRIMARY KEY (run, process, g)) WITHOUT ROWID;
+  run INTEGER NOT NULL, -- the run
+  process INTEGER NOT NULL, -- the process
+  g INTEGER NOT NULL, -- the G
+  running INTEGER NOT NULL, -- time running, ns
+  runnable INTEGER NOT NULL, -- time runnable, ns
+  waiting INTEGER NOT NULL, -- time waiting, ns
+  syscall INTEGER NOT NULL, -- time in system calls, ns
+  starts INTEGER NOT NULL, -- how often it began to run
+  worst_latency INTEGER NOT NULL, -- the longest time from runnable to running, ns
+  PRIMARY KEY (run, process, g)
+) WITHOUT ROWID;
 ";
-
-const HELP: &[(&str, &str, &str)] = &[
-    (
-        "g_interval",
-        "",
-        "What each G did: running, runnable, waiting or syscall, from from_ts to to_ts; the intervals of a G tile its life. Written by gmp-analyze --intervals.",
-    ),
-    (
-        "g_interval",
-        "reason",
-        "how it became runnable, or what it waits for",
-    ),
-    ("g_interval", "by", "the G that made it runnable"),
-    ("g_interval", "event", "id of the event that began it"),
-    (
-        "g_interval",
-        "c0",
-        "what counter 0 of counter_def counted in it, less what a reading counts on average (no less than 0; time on a CPU is no more than its length), where readings bracket it alone, else NULL; c1 to c7 likewise",
-    ),
-    (
-        "p_interval",
-        "",
-        "What each P did: idle, scheduling, running, syscall or stopped. Written by gmp-analyze --intervals.",
-    ),
-    (
-        "m_interval",
-        "",
-        "What each M did: running, syscall, scheduling, spinning, polling, parked or monitoring. Written by gmp-analyze --intervals.",
-    ),
-    (
-        "queue_length",
-        "",
-        "The length of a run queue after each change. Written by gmp-analyze --intervals.",
-    ),
-    (
-        "queue_length",
-        "p",
-        "the P whose queue it is, runnext included; NULL is the global queue",
-    ),
-    (
-        "g_summary",
-        "",
-        "Times of each G in all, ns. Written by gmp-analyze --intervals.",
-    ),
-    (
-        "g_summary",
-        "worst_latency",
-        "the longest time from runnable to running, ns",
-    ),
-];
 
 const INDEXES: &[(&str, &str)] = &[
     ("event_by_time", "event (run, ts)"),
@@ -111,12 +112,12 @@ pub fn write(path: &Path, run: &Run) -> Result<(), StoreError> {
     let store = Store::open_writable(path)?;
     store.transaction(|| {
         store.db().execute_batch(TABLES).map_err(store.sql())?;
-        for (topic, name, doc) in HELP {
+        for text in schema::help(TABLES) {
             store
                 .db()
                 .execute(
                     "INSERT OR REPLACE INTO help VALUES (?, ?, ?)",
-                    [topic, name, doc],
+                    [text.topic, text.name, text.doc],
                 )
                 .map_err(store.sql())?;
         }

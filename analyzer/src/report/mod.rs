@@ -75,6 +75,15 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let processes = pass::processes(&store, &run)?;
     let selection = args.selection();
+    selection.check(&store, &run, &processes)?;
+    if args.json
+        && let Some(kind) = args.report.iter().find(|k| !k.has_json())
+    {
+        anyhow::bail!(
+            "--json goes with summary, stats, events and check, not with {}",
+            format!("{kind:?}").to_lowercase()
+        );
+    }
     let subject = Subject {
         store: &store,
         run: &run,

@@ -1,13 +1,17 @@
 //! Where reports go: standard output, a file, or files in a folder. A file appears whole or not at all.
 
-use std::fs::Permissions;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::fs::{File, Permissions};
+use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::cli::ReportKind;
+use crate::interrupted;
+
+/// How an SQLite file begins.
+const SQLITE: &[u8] = b"SQLite format 3\0";
 
 /// Where the reports of one call go.
 #[derive(Debug)]
@@ -23,7 +27,21 @@ impl Output {
     /// When the folder cannot be made.
     pub fn new(path: Option<&Path>, kinds: &[ReportKind]) -> anyhow::Result<Output> {
         // A flamegraph is several files.
-        let several = kinds.len() > 1 || kinds.contains(&ReportKind::Flamegraph);
+        let flamegraph = kinds.contains(&ReportKind::Flamegraph);
+        let several = kinds.len() > 1 || flamegraph;
+        if let Some(path) = path.filter(|p| several && !p.is_dir()) {
+            let several = if flamegraph {
+                "a flamegraph is"
+            } else {
+                "several reports are"
+            };
+            if path == Path::new("-") || path.extension().is_some() {
+                anyhow::bail!(
+                    "{several} several files: -o takes a folder, not {}",
+                    path.display()
+                );
+            }
+        }
         let folder = path.is_some_and(|p| {
             several || p.is_dir() || p.as_os_str().to_string_lossy().ends_with('/')
         });
@@ -55,7 +73,7 @@ impl Output {
         name: &str,
         write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        if self.path.is_some() {
+        if self.path.is_some() && !self.is_stdout() {
             return self.file(name, write).map(drop);
         }
         let mut out =
@@ -65,18 +83,39 @@ impl Output {
         Ok(())
     }
 
-    /// Writes a file under another name first, so that a failure leaves nothing half-written; says where on a terminal.
+    /// Whether `-o -` asks for standard output.
+    fn is_stdout(&self) -> bool {
+        self.path.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Writes a file under another name first, so that a failure leaves nothing half-written; says where on a terminal. What is no regular
+    /// file, a device or a pipe, is written to as it is. A link leads to the file that it names.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or is a database.
     pub fn file(
         &self,
         name: &str,
         write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
     ) -> anyhow::Result<PathBuf> {
+        if self.is_stdout() {
+            let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout());
+            write(&mut out)?;
+            out.flush()?;
+            return Ok(PathBuf::from("-"));
+        }
         let path = self.path(name);
         let context = || format!("cannot write {}", path.display());
-        let folder = match path.parent() {
+        let target = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+            let device = File::options().write(true).open(&target);
+            let mut out = BufWriter::with_capacity(1 << 18, device.with_context(context)?);
+            write(&mut out).with_context(context)?;
+            out.flush().with_context(context)?;
+            return Ok(path);
+        }
+        refuse_database(&target)?;
+        let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
@@ -84,14 +123,16 @@ impl Output {
         let part = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
+            .map_err(|e| std::io::Error::from(e.kind()))
             .with_context(context)?;
+        let _cleaned = interrupted::clean(part.path());
         let mut out = BufWriter::with_capacity(1 << 18, part);
         write(&mut out).with_context(context)?;
         let part = out
             .into_inner()
             .map_err(|e| e.into_error())
             .with_context(context)?;
-        part.persist(&path)
+        part.persist(&target)
             .map_err(|e| e.error)
             .with_context(context)?;
         self.tell(&path);
@@ -104,6 +145,22 @@ impl Output {
             eprintln!("gmp-analyze: wrote {}", path.display());
         }
     }
+}
+
+/// A trace is not to be replaced by what is made from it, nor any other database by mistake.
+pub(super) fn refuse_database(path: &Path) -> anyhow::Result<()> {
+    let mut head = [0; SQLITE.len()];
+    let is_database = File::open(path)
+        .and_then(|mut f| f.read_exact(&mut head))
+        .is_ok()
+        && head == *SQLITE;
+    if is_database {
+        anyhow::bail!(
+            "{} is a database, and is not overwritten: choose another -o",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -128,11 +185,38 @@ mod tests {
     }
 
     #[test]
+    fn a_database_is_not_overwritten_and_a_link_is_followed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (db, link, target) = (
+            dir.path().join("t.db"),
+            dir.path().join("link"),
+            dir.path().join("target"),
+        );
+        std::fs::write(&db, b"SQLite format 3\0 and more").expect("writable");
+        let write = |path: &Path| {
+            let output = Output::new(Some(path), &[ReportKind::Html]).expect("an output");
+            output.file("report.html", |out| Ok(out.write_all(b"all")?))
+        };
+        let refused = write(&db).expect_err("refused").to_string();
+        assert!(refused.contains("is a database"), "{refused}");
+        std::fs::write(&target, "old").expect("writable");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        write(&link).expect("written");
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&target).expect("readable"), b"all");
+        assert!(write(Path::new("/dev/null")).is_ok());
+        assert!(write(Path::new("/dev/full")).is_err());
+    }
+
+    #[test]
     fn several_kinds_go_into_a_folder() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("out");
         let kinds = [ReportKind::Stats, ReportKind::Check];
         let output = Output::new(Some(&path), &kinds).expect("an output");
         assert_eq!(output.path("stats.txt"), path.join("stats.txt"));
+        let file = dir.path().join("flame.svg");
+        let refused = Output::new(Some(&file), &[ReportKind::Flamegraph]).expect_err("refused");
+        assert!(refused.to_string().contains("-o takes a folder"));
     }
 }

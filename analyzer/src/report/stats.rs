@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use gmp_store::EventRow;
+use gmp_store::entity::{G, M, Process};
+use gmp_store::{EventRow, StoreError};
 use gmp_trace::event::{Event, Kind, ParkReason};
-use gmp_trace::ids::{MId, PId};
+use gmp_trace::ids::{GId, MId, PId, SiteId};
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ pub struct Stats {
     pub counters: Option<Counters>,
     /// Gs that did not give way.
     pub hogs: Hogs,
-    places: FxHashMap<gmp_trace::ids::GId, usize>,
+    places: FxHashMap<GId, usize>,
 }
 
 impl Sink for Stats {
@@ -200,7 +201,7 @@ impl Sink for Stats {
 }
 
 impl Stats {
-    fn place(&mut self, g: gmp_trace::ids::GId, ts: i64) -> usize {
+    fn place(&mut self, g: GId, ts: i64) -> usize {
         *self.places.entry(g).or_insert_with(|| {
             self.gs.push(GLife {
                 g,
@@ -210,6 +211,47 @@ impl Stats {
             });
             self.gs.len() - 1
         })
+    }
+
+    /// Adds what a part of a run has from before it: where its Gs were spawned, and the threads that were there already.
+    fn carry_in(&mut self, subject: &Subject<'_>, process: &Process) -> Result<(), StoreError> {
+        let of_process = |p: u32| p == process.process;
+        let sites: FxHashMap<GId, SiteId> = G::all(subject.store, process.run)?
+            .into_iter()
+            .filter(|g| of_process(g.process))
+            .filter_map(|g| Some((GId(g.g as u64), SiteId(g.site?))))
+            .collect();
+        for life in &mut self.gs {
+            if let Some(site) = sites.get(&life.g) {
+                life.site = *site;
+            }
+        }
+        let window = subject.selection.window;
+        let mut changes = Vec::new();
+        for m in M::all(subject.store, process.run)? {
+            if !of_process(m.process) || m.kind.as_deref() == Some("foreign") {
+                continue;
+            }
+            let (from, to) = (
+                m.start_ts.unwrap_or(i64::MIN),
+                m.exit_ts.unwrap_or(i64::MAX),
+            );
+            if let Some((from, to)) = window.clip(from, to) {
+                changes.push((from, 1));
+                // One that ends with the window is there to its end.
+                changes.extend((to < window.to).then_some((to, -1)));
+            }
+        }
+        changes.sort_unstable();
+        let mut threads = 0_u32;
+        self.threads = changes
+            .into_iter()
+            .map(|(ts, change)| {
+                threads = threads.saturating_add_signed(change);
+                (ts, threads)
+            })
+            .collect();
+        Ok(())
     }
 
     /// Events of a kind.
@@ -245,10 +287,7 @@ pub fn reason_word(reason: ParkReason) -> &'static str {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn collect(
-    subject: &Subject<'_>,
-    process: &gmp_store::entity::Process,
-) -> anyhow::Result<(Stats, Passed)> {
+pub fn collect(subject: &Subject<'_>, process: &Process) -> anyhow::Result<(Stats, Passed)> {
     let mut stats = Stats {
         hogs: Hogs::of(subject.run),
         ..Stats::default()
@@ -263,7 +302,7 @@ pub fn collect(
 fn collect_into(
     stats: &mut Stats,
     subject: &Subject<'_>,
-    process: &gmp_store::entity::Process,
+    process: &Process,
 ) -> anyhow::Result<Passed> {
     let mut clip = Clip::new(subject.selection.clone(), ByRef(&mut *stats));
     // A part of the readings is no sample of a part of the run's time.
@@ -272,7 +311,11 @@ fn collect_into(
         false => None,
     };
     let Some(mut collector) = collector else {
-        return Ok(pass::pass(subject.store, subject.run, process, &mut clip)?);
+        let passed = pass::pass(subject.store, subject.run, process, &mut clip)?;
+        if !subject.selection.is_all() {
+            stats.carry_in(subject, process)?;
+        }
+        return Ok(passed);
     };
     let mut sinks: Vec<&mut dyn Sink> = vec![&mut clip, &mut collector];
     let passed = pass::pass(subject.store, subject.run, process, &mut sinks)?;
@@ -339,6 +382,9 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
         for (process, stats, passed, names, sites) in &all {
             if all.len() > 1 {
                 writeln!(out, "process {process}\n")?;
+            }
+            if let Some(words) = subject.selection.words() {
+                writeln!(out, "only {words}\n")?;
             }
             as_text(stats, passed, names, sites, out)?;
         }

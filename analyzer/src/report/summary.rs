@@ -62,6 +62,9 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 passed.events,
                 human(passed.last_ts - passed.first_ts)
             )?;
+            if let Some(words) = subject.selection.words() {
+                writeln!(out, "of them only {words}")?;
+            }
             body(stats, out)?;
             if let Some(hog) = stats.hogs.longest.first() {
                 writeln!(out, "  {:<26}{}", "hogs", stats.hogs.sentence())?;

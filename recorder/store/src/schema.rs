@@ -1,6 +1,7 @@
 //! The tables, the views, and the texts in the file that explain them.
 //!
-//! The SQL is the source of the texts: a comment line above a table or view is its meaning, the comment behind a column is the column's.
+//! The SQL is the source of the texts: a comment line above a table or view is its meaning, the comment behind a column is the column's. The
+//! columns of a view have no lines of their own: each is a line `--   name: meaning` above it.
 //! The view `event_named` and the table `vocabulary` are generated from the event table in `gmp-trace`.
 
 use std::fmt::Write;
@@ -21,6 +22,23 @@ const VIEWS: &[&str] = &[
     include_str!("../schema/views/spawn_site.sql"),
     include_str!("../schema/views/own_total.sql"),
 ];
+
+/// The columns of the view `event_named`.
+const EVENT_NAMED: &str = "\
+--   id: position in the order
+--   run: the run
+--   process: the process
+--   ts: when, ns since the run's start
+--   ms: the same in ms
+--   m: the M that says so
+--   m_seq: number of the event on that M
+--   kind: name of the kind
+--   p: the P that the M held
+--   g: the G that it is about
+--   by: the G that did it
+--   seq: number of the move of the G or P
+--   args: the arguments of the kind, name=value
+";
 
 /// One text of the table `help`.
 #[derive(Debug, PartialEq, Eq)]
@@ -143,7 +161,7 @@ fn event_named() -> String {
         }
     }
     format!(
-        "-- Events with the names of their kinds and arguments.\n\
+        "-- Events with the names of their kinds and arguments.\n{EVENT_NAMED}\
          CREATE VIEW event_named AS\n\
          SELECT id, run, process, ts, ts / 1e6 AS ms, m, m_seq, CASE kind{kinds} END AS kind, p, g, by, seq,\n  \
          CASE kind{args} ELSE '' END AS args\nFROM event;\n"
@@ -169,14 +187,18 @@ fn argument(field: &Field) -> Option<String> {
 pub fn help(sql: &str) -> Vec<Help> {
     let mut texts = Vec::new();
     let mut above = Vec::new();
+    let mut columns = Vec::new();
     let mut topic = String::new();
     for line in sql.lines() {
-        if let Some(comment) = line.strip_prefix("-- ") {
+        if let Some(column) = line.strip_prefix("--   ") {
+            columns.extend(column.split_once(": "));
+        } else if let Some(comment) = line.strip_prefix("-- ") {
             above.push(comment);
         } else if let Some(rest) = line
             .strip_prefix("CREATE TABLE ")
             .or(line.strip_prefix("CREATE VIEW "))
         {
+            let rest = rest.trim_start_matches("IF NOT EXISTS ");
             topic = rest.split([' ', '(']).next().unwrap_or_default().to_owned();
             texts.push(Help {
                 topic: topic.clone(),
@@ -184,6 +206,11 @@ pub fn help(sql: &str) -> Vec<Help> {
                 doc: above.join(" "),
             });
             above.clear();
+            texts.extend(columns.drain(..).map(|(name, doc)| Help {
+                topic: topic.clone(),
+                name: name.to_owned(),
+                doc: doc.to_owned(),
+            }));
         } else if line.is_empty() {
             above.clear();
         } else if let Some((column, doc)) = line.split_once("-- ") {
@@ -213,16 +240,16 @@ mod tests {
         let db = made();
         let mut columns = db
             .prepare(
-                "SELECT s.name, c.name, s.type FROM sqlite_schema s, pragma_table_info(s.name) c
+                "SELECT s.name, c.name FROM sqlite_schema s, pragma_table_info(s.name) c
                  WHERE s.type IN ('table', 'view')",
             )
             .expect("a query");
-        let columns: Vec<(String, String, String)> = columns
-            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+        let columns: Vec<(String, String)> = columns
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
             .and_then(Iterator::collect)
             .expect("the columns");
         assert!(columns.len() > 150, "only {}", columns.len());
-        for (table, column, kind) in columns {
+        for (table, column) in columns {
             let explained = |name: &str| {
                 db.query_row(
                     "SELECT length(doc) > 3 FROM help WHERE topic = ? AND name = ?",
@@ -231,10 +258,7 @@ mod tests {
                 )
             };
             assert_eq!(explained(""), Ok(true), "{table}");
-            // A view's columns are those of the tables, by the same names, or say it in the view's text.
-            if kind == "table" {
-                assert_eq!(explained(&column), Ok(true), "{table}.{column}");
-            }
+            assert_eq!(explained(&column), Ok(true), "{table}.{column}");
         }
     }
 

@@ -67,6 +67,9 @@ impl Chrome {
 }
 
 impl Encoder for Chrome {
+    // Perfetto sorts slices of the same time by length, and drops an arrow whose end it meets before its beginning.
+    const SHORTEST_ARROW: i64 = 1;
+
     fn begin(&mut self, out: &mut Pieces, processes: &[(u32, String)], note: &str) -> Result<()> {
         self.begun = false;
         let note = serde_json::json!({"made by": "gmp-analyze", "data": note});

@@ -16,10 +16,10 @@ use crate::select::Clip;
 use pieces::Pieces;
 use tracks::Tracks;
 
-/// A JSON file beyond this is split: browsers give up on larger ones.
-const JSON_LIMIT: u64 = 100 << 20;
-/// A protobuf file beyond this is split.
-const PROTOBUF_LIMIT: u64 = 300 << 20;
+/// A JSON file that would pass 100 MB is split: browsers give up on larger ones. The rest is for what a piece still needs at its end.
+const JSON_LIMIT: u64 = 99_000_000;
+/// A protobuf file that would pass 300 MB is split.
+const PROTOBUF_LIMIT: u64 = 299_000_000;
 
 /// A track of a viewer, unique within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,8 @@ struct Slice<'a> {
 
 /// Writes tracks in one of the formats. Times are ns since the run's start.
 trait Encoder {
+    /// How long an arrow must be, ns: one that ends where it begins is moved to begin earlier.
+    const SHORTEST_ARROW: i64 = 0;
     /// Makes a track known before its first use in a piece.
     fn track(
         &mut self,
@@ -131,6 +133,9 @@ fn export(
     limit: u64,
 ) -> anyhow::Result<()> {
     let path = output.path(&format!("{stem}.{extension}"));
+    if path == std::path::Path::new("-") {
+        anyhow::bail!("a trace may become several files: -o takes a file or a folder");
+    }
     let mut pieces = Pieces::create(&path, limit)?;
     let processes: Vec<(u32, String)> = subject
         .processes

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::interrupted::{self, Cleaned};
+use crate::report::output::refuse_database;
+
 /// The files being written.
 #[derive(Debug)]
 pub struct Pieces {
@@ -15,12 +18,15 @@ pub struct Pieces {
     out: BufWriter<File>,
     /// Those that are whole, still under their temporary names.
     done: Vec<PathBuf>,
+    /// The temporary names are removed if a signal ends the program.
+    cleaned: Vec<Cleaned>,
     finished: bool,
 }
 
 impl Pieces {
     /// Begins the first piece of what may become `path`, or `path` with numbers.
     pub fn create(path: &Path, limit: u64) -> anyhow::Result<Pieces> {
+        refuse_database(path)?;
         let part = part(path, 1);
         let file =
             File::create(&part).with_context(|| format!("cannot write {}", path.display()))?;
@@ -30,6 +36,7 @@ impl Pieces {
             written: 0,
             out: BufWriter::with_capacity(1 << 18, file),
             done: Vec::new(),
+            cleaned: vec![interrupted::clean(&part)],
             finished: false,
         })
     }
@@ -43,7 +50,9 @@ impl Pieces {
     pub fn next(&mut self) -> std::io::Result<()> {
         self.out.flush()?;
         self.done.push(part(&self.path, self.done.len() + 1));
-        let file = File::create(part(&self.path, self.done.len() + 1))?;
+        let part = part(&self.path, self.done.len() + 1);
+        self.cleaned.push(interrupted::clean(&part));
+        let file = File::create(part)?;
         self.out = BufWriter::with_capacity(1 << 18, file);
         self.written = 0;
         Ok(())

@@ -360,10 +360,10 @@ impl<E: Encoder> Sink for Tracks<'_, E> {
             (None, None) => return,
         };
         let name = format!("{}: {}", w.g, w.cause.word());
+        let from = w.ready_ts.min(w.start_ts - E::SHORTEST_ARROW);
         self.write(|t| {
             t.know(track, &track_name)?;
-            t.encoder
-                .wake(t.out, t.process, track, w.ready_ts, &name, flow)
+            t.encoder.wake(t.out, t.process, track, from, &name, flow)
         });
         self.arriving.insert(p, (w.g, flow));
     }
