@@ -56,7 +56,7 @@ impl Hogs {
 
     fn with(policy: Policy) -> Hogs {
         Hogs {
-            time_slice: i64::try_from(policy.time_slice_ns).unwrap_or(i64::MAX),
+            time_slice: i64::try_from(policy.time_slice.as_nanos()).unwrap_or(i64::MAX),
             n: 0,
             ran_on: 0,
             longest: Vec::new(),

@@ -6,6 +6,10 @@
 use gmp_trace::event::{GState, PState};
 
 /// What an M is doing.
+#[cfg_attr(
+    not(debug_assertions),
+    allow(dead_code, reason = "debug builds check it")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MState {
     /// Its thread has not begun.
@@ -59,6 +63,10 @@ pub(crate) fn p_may(from: PState, to: PState) -> bool {
 }
 
 /// Whether an M may go from one state to the other.
+#[cfg_attr(
+    not(debug_assertions),
+    allow(dead_code, reason = "debug builds check it")
+)]
 pub(crate) fn m_may(from: MState, to: MState) -> bool {
     use MState::{Ended, New, Parked, Polling, Running, Searching, Syscall};
     matches!(
