@@ -234,7 +234,6 @@ fn prepare(
     if !g.system.get() {
         g.sched.live_gs.fetch_add(1, Ordering::Relaxed);
     }
-    g.sched.live_gs.fetch_add(1, Ordering::Relaxed);
     g.stack_range.set(stack.range());
     let coroutine = Coroutine::new(stack, move |suspender| {
         g.suspender.set(suspender);

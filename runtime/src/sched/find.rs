@@ -141,7 +141,9 @@ fn search(m: &'static M) -> Found {
             drop(locked);
             return grab_global(m, p, usize::MAX, Rule::Release).map_or(Found::Again, Found::Pick);
         }
-        if !m.spinning.get() && sched.idle.take_need_spinning() {
+        // Where no spinner can be trusted to see all (`Policy::trusts_spinners`) each M looks again after it released its P, so none is asked.
+        let asked = sched.policy.trusts_spinners() && !m.spinning.get();
+        if asked && sched.idle.take_need_spinning() {
             drop(locked);
             start_spinning(m);
             return Found::Again;
