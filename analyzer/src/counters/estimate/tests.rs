@@ -52,7 +52,7 @@ fn population(
 ) -> Vec<Interval> {
     let one = |i: u32| {
         let (x, y) = of(random);
-        (x, y, if i % 3 == 0 { 0.125 } else { 0.0625 })
+        (x, y, if i.is_multiple_of(3) { 0.125 } else { 0.0625 })
     };
     (0..n).map(one).collect()
 }
