@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gmp_runtime::net::TcpStream;
-use gmp_runtime::sync::chan::{TryRecvError, TrySendError};
-use gmp_runtime::sync::{Mutex, WaitGroup};
+use gmp_runtime::sync::chan::{TryRecvError, TrySendError, nil};
+use gmp_runtime::sync::{Cond, Mutex, RwLock, Select, Semaphore, WaitGroup};
 use gmp_runtime::{
     Builder, JoinHandle, Policy, Receiver, Sender, Stats, Tally, blocking, channel, checkpoint, go,
-    num_goroutines, set_procs, stats, syscall, time, yield_now,
+    num_goroutines, select, set_procs, stats, syscall, time, yield_now,
 };
 
 /// How long the counters may take to balance after the last G has ended: what a thread counts is counted after it was done.
@@ -82,7 +82,7 @@ pub struct Setup {
     pub policy: String,
 }
 
-/// Knobs and values to draw from; one that this version does not know is left out. Policies under which a G may starve for ever are left out
+/// Knobs and values to draw from. Policies under which a G may starve for ever are left out
 /// too, because programs that wait for others by yielding do not end under them: looking at the global queue first every time starves the
 /// rings of yielding Gs' Ps; never looking at it while yielding Gs stay with their P starves the global queue.
 const KNOBS: &[(&str, &[&str])] = &[
@@ -98,7 +98,22 @@ const KNOBS: &[(&str, &[&str])] = &[
     ("sysmon", &["5us", "100us", "2ms"]),
     ("sysmon_max", &["50us", "1ms"]),
     ("yield_to", &["local"]),
-    ("syscall", &["0us", "20us", "200us"]),
+    ("syscall", &["0us", "20us", "200us", "at_once", "never"]),
+    ("syscall_after", &["20us", "1ms"]),
+    ("local_order", &["lifo"]),
+    ("runnext_delay", &["0us", "50us"]),
+    ("global_batch", &["1", "5"]),
+    ("victims", &["sequential", "last", "nearest"]),
+    ("spin_for", &["10us", "200us"]),
+    ("wake", &["always", "never"]),
+    ("sysmon_patience", &["0", "5"]),
+    ("place", &["global", "round_robin"]),
+    ("preempt_to", &["local"]),
+    ("netpoll", &["thread"]),
+    ("netpoll_period", &["50us", "1ms"]),
+    ("netpoll_to", &["local", "global"]),
+    ("timers", &["one", "spread"]),
+    ("pin", &["core", "smt"]),
 ];
 
 impl Setup {
@@ -112,7 +127,7 @@ impl Setup {
             for (name, values) in KNOBS {
                 let value = values[random.below(values.len() as u64) as usize];
                 let setting = format!("{name}={value}");
-                if random.percent(30) && setting.parse::<Policy>().is_ok() {
+                if random.percent(30) {
                     policy.push(setting);
                 }
             }
@@ -164,6 +179,11 @@ const SCENES: &[Scene] = &[
     ("yields", yields),
     ("hogs", hogs),
     ("ticker", ticker),
+    ("selects", selects),
+    ("timers", timers),
+    ("semaphore", semaphore),
+    ("rw_lock", rw_lock),
+    ("cond", cond),
 ];
 
 fn play(setup: &Setup) -> Result<(), String> {
@@ -832,4 +852,345 @@ fn ticker(random: &mut Random, _: &Setup) {
             noise(random);
         }
     }
+}
+
+/// A value on its way through [`selects`]: who sends it, and how many that one has sent before.
+type Numbered = (u64, u64);
+
+/// What one G received in [`selects`].
+struct Received {
+    /// For each channel and each sender, the least number that may still come.
+    next: Vec<Vec<u64>>,
+    n: u64,
+    sum: u64,
+}
+
+impl Received {
+    fn new(channels: usize, senders: u64) -> Received {
+        Received {
+            next: vec![vec![0; senders as usize]; channels],
+            n: 0,
+            sum: 0,
+        }
+    }
+
+    fn add(&mut self, channel: usize, (sender, i): Numbered) {
+        let least = &mut self.next[channel][sender as usize];
+        assert!(i >= *least, "sender {sender}: {i} came after {least}");
+        *least = i + 1;
+        self.n += 1;
+        self.sum += i;
+    }
+}
+
+/// Selects that send, receive, or do whichever is possible, on several channels at once; nothing is lost or doubled, and what one sends through
+/// one channel comes in order.
+fn selects(random: &mut Random, _: &Setup) {
+    let channels = random.within(1, 4) as usize;
+    let (senders, receivers) = (random.within(1, 6), random.within(1, 3));
+    let each = random.within(1, 80);
+    let (txs, rxs): (Vec<_>, Vec<_>) = (0..channels)
+        .map(|_| channel::<Numbered>(random.below(4) as usize))
+        .unzip();
+    let mut handles = Vec::new();
+    for sender in 0..senders {
+        let (txs, rxs, mut random) = (txs.clone(), rxs.clone(), random.fork());
+        handles.push(go(move || {
+            let mut received = Received::new(txs.len(), senders);
+            for i in 0..each {
+                while !select_send(&txs, &rxs, (sender, i), &mut received, &mut random) {}
+            }
+            received
+        }));
+    }
+    drop(txs);
+    for _ in 0..receivers {
+        let (mut rxs, mut random) = (rxs.clone(), random.fork());
+        handles.push(go(move || {
+            let mut received = Received::new(rxs.len(), senders);
+            let mut open = rxs.len();
+            while open > 0 {
+                noise(&mut random);
+                if let Some(closed) = select_receive(&rxs, &mut received, &mut random) {
+                    // As in Go: a closed channel is always ready, a nil one never.
+                    rxs[closed] = nil().1;
+                    open -= 1;
+                }
+            }
+            received
+        }));
+    }
+    drop(rxs);
+    let (n, sum) = join_all(handles)
+        .into_iter()
+        .fold((0, 0), |(n, sum), r| (n + r.n, sum + r.sum));
+    assert_eq!(
+        (n, sum),
+        (senders * each, senders * (each * (each - 1) / 2)),
+        "values and their sum"
+    );
+}
+
+/// One select that sends; whether it did. Half of them receive instead if that is possible earlier.
+fn select_send(
+    txs: &[Sender<Numbered>],
+    rxs: &[Receiver<Numbered>],
+    value: Numbered,
+    received: &mut Received,
+    random: &mut Random,
+) -> bool {
+    noise(random);
+    let mut any = || random.below(txs.len() as u64) as usize;
+    let (a, b, from) = (any(), any(), any());
+    let (a, b, rx) = (&txs[a], &txs[b], &rxs[from]);
+    let patience = random.micros(80);
+    match random.below(5) {
+        0 => select! {
+            send(a, value) -> sent => sent.expect("open"),
+            send(b, value) -> sent => sent.expect("open"),
+            default => return false,
+        },
+        1 => select! {
+            send(a, value) -> sent => sent.expect("open"),
+            send(b, value) -> sent => sent.expect("open"),
+            default(patience) => return false,
+        },
+        2 => select! {
+            send(a, value) -> sent => sent.expect("open"),
+            recv(rx) -> got => {
+                received.add(from, got.expect("open"));
+                return false;
+            },
+        },
+        3 => select! {
+            recv(rx) -> got => {
+                received.add(from, got.expect("open"));
+                return false;
+            },
+            send(a, value) -> sent => sent.expect("open"),
+            default(patience) => return false,
+        },
+        _ => {
+            let mut all = Select::new();
+            for tx in txs {
+                all.send(tx, value, |sent| sent.expect("open"));
+            }
+            all.wait();
+        }
+    }
+    true
+}
+
+/// One select that receives from any of the channels; which one it found closed.
+fn select_receive(
+    rxs: &[Receiver<Numbered>],
+    received: &mut Received,
+    random: &mut Random,
+) -> Option<usize> {
+    let mut all = Select::new();
+    for (i, rx) in rxs.iter().enumerate() {
+        all.recv(rx, move |got| (i, got));
+    }
+    let got = match random.below(4) {
+        0 => all.try_now(),
+        1 => all.wait_timeout(random.micros(80)),
+        _ => Some(all.wait()),
+    };
+    match got {
+        Some((i, Ok(value))) => {
+            received.add(i, value);
+            None
+        }
+        Some((i, Err(_))) => Some(i),
+        None => None,
+    }
+}
+
+/// Timers of all kinds: none fires early, and one that was stopped in time does not fire at all.
+fn timers(random: &mut Random, _: &Setup) {
+    let afters: Vec<_> = (0..random.within(1, 10))
+        .map(|_| {
+            let mut random = random.fork();
+            go(move || {
+                let (began, d) = (Instant::now(), random.micros(3_000));
+                let timer = time::after(d);
+                noise(&mut random);
+                let at = timer.recv().expect("open");
+                assert!(at >= began + d, "it fired early");
+                assert!(at <= Instant::now(), "it was received before its time");
+            })
+        })
+        .collect();
+    // Functions, some of which are stopped or set anew.
+    let (called, calls) = channel::<usize>(64);
+    let mut to_come = vec![0_u64; random.within(1, 20) as usize];
+    let functions: Vec<_> = (0..to_come.len())
+        .map(|i| {
+            let called = called.clone();
+            let d = random.micros(2_000);
+            time::after_func(d, move || called.send(i).expect("open"))
+        })
+        .collect();
+    for (timer, to_come) in functions.iter().zip(&mut to_come) {
+        noise(random);
+        *to_come = match random.below(3) {
+            0 => u64::from(!timer.stop()),
+            1 => 1 + u64::from(!timer.reset(random.micros(1_000))),
+            _ => 1,
+        };
+    }
+    for _ in 0..to_come.iter().sum() {
+        let i = calls.recv().expect("open");
+        assert!(to_come[i] > 0, "function {i} was called too often");
+        to_come[i] -= 1;
+    }
+    // A ticker whose period changes.
+    let ticker = time::Ticker::new(Duration::from_micros(random.within(1, 500)));
+    for _ in 0..random.within(1, 10) {
+        noise(random);
+        let (set, period) = (Instant::now(), random.within(1, 800));
+        let period = Duration::from_micros(period);
+        ticker.reset(period);
+        let at = ticker.chan().recv().expect("open");
+        assert!(at >= set + period, "a tick of the period before");
+    }
+    ticker.stop();
+    noise(random);
+    assert_eq!(ticker.chan().try_recv(), Err(TryRecvError::Empty));
+    join_all(afters);
+    assert_eq!(
+        calls.try_recv(),
+        Err(TryRecvError::Empty),
+        "a call too many"
+    );
+}
+
+/// No more Gs inside than there are permits, and all permits come back.
+fn semaphore(random: &mut Random, _: &Setup) {
+    let permits = random.within(1, 4);
+    let shared = Arc::new((Semaphore::new(permits as u32), AtomicU64::new(0)));
+    let each = random.within(1, 40);
+    let handles: Vec<_> = (0..random.within(1, 12))
+        .map(|_| {
+            let (shared, mut random) = (Arc::clone(&shared), random.fork());
+            go(move || {
+                let (semaphore, inside) = &*shared;
+                for _ in 0..each {
+                    match random.percent(20) {
+                        true => {
+                            while !semaphore.try_acquire() {
+                                yield_now();
+                            }
+                        }
+                        false => semaphore.acquire(),
+                    }
+                    let others = inside.fetch_add(1, Ordering::SeqCst);
+                    assert!(others < permits, "more are inside than there are permits");
+                    if random.percent(25) {
+                        noise(&mut random);
+                    }
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    match random.percent(30) {
+                        true => semaphore.release_handoff(),
+                        false => semaphore.release(),
+                    }
+                }
+            })
+        })
+        .collect();
+    join_all(handles);
+    assert_eq!(u64::from(shared.0.available()), permits, "permits");
+}
+
+/// Readers see no half of what a writer does, and writers are alone.
+fn rw_lock(random: &mut Random, _: &Setup) {
+    let shared = Arc::new(RwLock::new((0_u64, 0_u64)));
+    let each = random.within(1, 40);
+    let handles: Vec<_> = (0..random.within(1, 12))
+        .map(|_| {
+            let (shared, mut random) = (Arc::clone(&shared), random.fork());
+            let writes = random.percent(40);
+            go(move || {
+                for _ in 0..each {
+                    if writes {
+                        let mut pair = shared.write();
+                        pair.0 += 1;
+                        if random.percent(20) {
+                            noise(&mut random);
+                        }
+                        pair.1 += 1;
+                    } else {
+                        let pair = shared.read();
+                        let before = *pair;
+                        if random.percent(20) {
+                            noise(&mut random);
+                        }
+                        assert_eq!(before.0, before.1, "half of a write");
+                        assert_eq!(*pair, before, "a write beside a reader");
+                    }
+                }
+                if writes { each } else { 0 }
+            })
+        })
+        .collect();
+    let writes: u64 = join_all(handles).into_iter().sum();
+    assert_eq!(*shared.read(), (writes, writes), "writes");
+}
+
+/// A bounded buffer made of a mutex and two conditions; signals and broadcasts mixed.
+fn cond(random: &mut Random, _: &Setup) {
+    struct Buffer {
+        values: Mutex<Vec<u64>>,
+        room: Cond,
+        filled: Cond,
+    }
+    let capacity = random.within(1, 4) as usize;
+    let (pairs, each) = (random.within(1, 5), random.within(1, 50));
+    let buffer = Arc::new(Buffer {
+        values: Mutex::new(Vec::new()),
+        room: Cond::new(),
+        filled: Cond::new(),
+    });
+    let wake = |cond: &Cond, random: &mut Random| match random.percent(20) {
+        true => cond.broadcast(),
+        false => cond.signal(),
+    };
+    let mut handles = Vec::new();
+    for _ in 0..pairs {
+        let (shared, mut source) = (Arc::clone(&buffer), random.fork());
+        handles.push(go(move || {
+            for i in 0..each {
+                noise(&mut source);
+                let mut values = shared.values.lock();
+                while values.len() == capacity {
+                    values = shared.room.wait(values);
+                }
+                values.push(i);
+                drop(values);
+                wake(&shared.filled, &mut source);
+            }
+            0
+        }));
+        let (shared, mut source) = (Arc::clone(&buffer), random.fork());
+        handles.push(go(move || {
+            let mut sum = 0;
+            for _ in 0..each {
+                noise(&mut source);
+                let mut values = shared.values.lock();
+                let value = loop {
+                    match values.pop() {
+                        Some(value) => break value,
+                        None => values = shared.filled.wait(values),
+                    }
+                };
+                assert!(values.len() < capacity, "more than there is room for");
+                drop(values);
+                wake(&shared.room, &mut source);
+                sum += value;
+            }
+            sum
+        }));
+    }
+    let sum: u64 = join_all(handles).into_iter().sum();
+    assert_eq!(sum, pairs * (each * (each - 1) / 2), "the sum");
 }
