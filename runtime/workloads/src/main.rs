@@ -11,6 +11,7 @@ mod registry;
 mod report;
 mod web;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,20 +34,28 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let Some(program) = args.program else {
-        for (name, claim) in registry::CLAIMS {
-            println!("{name:<18}{claim}");
-        }
-        return ExitCode::SUCCESS;
+        let lines = registry::CLAIMS.iter();
+        let lines = lines.map(|(name, claim)| format!("{name:<18}{claim}\n"));
+        return say(&lines.collect::<String>());
     };
     match program.run(&args.common) {
-        Ok(Some(report)) => {
-            report.print(&args.common);
-            ExitCode::SUCCESS
-        }
+        Ok(Some(report)) => say(&report.render(&args.common)),
         Ok(None) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("gmp-workloads: {e:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Writes to standard output. Whoever closed it (`head`) has seen enough.
+fn say(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("gmp-workloads: cannot write to standard output: {e}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

@@ -88,8 +88,8 @@ impl Report {
         }
     }
 
-    /// Prints it.
-    pub fn print(&self, common: &Common) {
+    /// It as text, or as JSON.
+    pub fn render(&self, common: &Common) -> String {
         if common.json {
             let figures: serde_json::Map<String, serde_json::Value> = self
                 .figures
@@ -102,21 +102,21 @@ impl Report {
             let value = serde_json::json!({
                 "program": self.name, "claim": self.claim, "seed": common.seed, "figures": figures, "remarks": self.remarks,
             });
-            println!("{value}");
-            return;
+            return format!("{value}\n");
         }
-        println!("{}: {}", self.name, self.claim);
+        let mut text = format!("{}: {}\n", self.name, self.claim);
         for f in &self.figures {
             let value = if f.value.fract() == 0.0 {
                 format!("{}", f.value)
             } else {
                 format!("{:.3}", f.value)
             };
-            println!("  {:<34}{value:>14} {}", f.name, f.unit);
+            text += &format!("  {:<34}{value:>14} {}\n", f.name, f.unit);
         }
         for remark in &self.remarks {
-            println!("  {remark}");
+            text += &format!("  {remark}\n");
         }
+        text
     }
 }
 
