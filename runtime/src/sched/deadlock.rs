@@ -42,12 +42,23 @@ pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
             format_args!("all goroutines are asleep - deadlock!\n\n{}", report(sched)),
         );
     }
+    if some_may_run(sched) {
+        // One of those threads is just making it runnable: it waits for the lock that is held here.
+        return;
+    }
     if !sched.deadlock_warned.swap(true, Ordering::Relaxed) {
         eprintln!(
             "gmp: warning: all goroutines are asleep; only {foreign} thread(s) that are not the runtime's could wake one\n{}",
             report(sched)
         );
     }
+}
+
+/// Whether some G does not wait.
+fn some_may_run(sched: &Sched) -> bool {
+    let gs = sched.all_gs.lock().unwrap_or_else(PoisonError::into_inner);
+    gs.iter()
+        .any(|g| !matches!(g.state(), GState::Dead | GState::Waiting))
 }
 
 /// How many threads of this process are neither Ms of this runtime, nor sysmon, nor the template thread, nor the poller thread, nor the one that
