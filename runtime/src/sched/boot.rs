@@ -122,10 +122,14 @@ pub(crate) fn stop(sched: &'static Sched) {
     sched.template.end();
     // Those that are parked or polling end at once, and so do sysmon and the poller thread; those in system calls when they come back, which
     // nobody waits for.
-    let began = std::time::Instant::now();
+    let mut began = std::time::Instant::now();
     let ended =
         || sched.lock().ms == 0 && sysmon::has_ended(sched) && poller_thread::has_ended(sched);
     while !ended() && began.elapsed() < SHUTDOWN_PATIENCE {
+        if sched.waits_for_room() {
+            // It is the recorder's time, not theirs: they have something to record yet, and would lose it.
+            began = std::time::Instant::now();
+        }
         std::thread::sleep(Duration::from_micros(50));
     }
     foreign::forget(sched);

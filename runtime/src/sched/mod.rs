@@ -291,6 +291,11 @@ impl Sched {
         }
     }
 
+    /// Whether one of its threads waits for room in the spool. It gives up by itself when the recorder has died.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.spool.as_ref().is_some_and(|s| s.is_waited_for())
+    }
+
     /// Whether all Ps are idle.
     pub(crate) fn is_idle(&self) -> bool {
         // SeqCst: sysmon announces its sleep before it looks here (see `sysmon::wake`).

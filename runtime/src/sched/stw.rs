@@ -152,6 +152,8 @@ fn stop(
         }
     }
     let began = std::time::Instant::now();
+    // Without the time in which threads waited for room in the spool: it is the recorder's.
+    let mut patient_since = began;
     let mut round = 0u32;
     let complete = loop {
         // Acquire pairs with the releases in `p_stopped`.
@@ -159,7 +161,10 @@ fn stop(
         if left == 0 {
             break true;
         }
-        if patience.is_some_and(|p| began.elapsed() > p) {
+        if patience.is_some() && sched.waits_for_room() {
+            patient_since = std::time::Instant::now();
+        }
+        if patience.is_some_and(|p| patient_since.elapsed() > p) {
             break false;
         }
         for p in sched.ps().filter(|p| p.state() == PState::Running) {

@@ -272,6 +272,12 @@ impl Spool {
         self.append(entry);
     }
 
+    /// Whether a thread waits for room in it, right now: it may go on when the recorder has read something.
+    pub fn is_waited_for(&self) -> bool {
+        // Relaxed: a number by itself.
+        self.control.word(control::WAITING).load(Ordering::Relaxed) > 0
+    }
+
     /// Says that the process ends properly: what is in the spool is all there was.
     pub fn finish(&self) {
         if self.is_parents() {
