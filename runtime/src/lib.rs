@@ -70,6 +70,7 @@ pub use gmp_policy::Policy;
 pub use gmp_trace::ids::GId;
 #[cfg(not(loom))]
 pub use gmp_trace::tally::Tally;
+#[cfg(not(loom))]
 pub use sched::async_preempt::preemptible;
 #[cfg(not(loom))]
 pub use sched::lock::{lock_os_thread, unlock_os_thread};

@@ -847,7 +847,12 @@ fn ticker(random: &mut Random, _: &Setup) {
     for _ in 0..random.within(1, 20) {
         ticks += 1 + ticker.tick();
         let due = period * u32::try_from(ticks).expect("few");
-        assert!(began.elapsed() >= due, "tick {ticks} is early");
+        // The clocks of two CPUs of a virtual machine may differ by a little.
+        let early = due.saturating_sub(began.elapsed());
+        assert!(
+            early < Duration::from_micros(20),
+            "tick {ticks} is early by {early:?}"
+        );
         if random.percent(30) {
             noise(random);
         }
