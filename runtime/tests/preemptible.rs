@@ -1,6 +1,7 @@
 //! Code that declares itself preemptible: it is stopped anywhere, goes on on other threads, and notices nothing.
 
 use std::collections::BTreeMap;
+#[cfg(debug_assertions)]
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
