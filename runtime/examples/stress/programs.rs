@@ -847,12 +847,8 @@ fn ticker(random: &mut Random, _: &Setup) {
     for _ in 0..random.within(1, 20) {
         ticks += 1 + ticker.tick();
         let due = period * u32::try_from(ticks).expect("few");
-        // The clocks of two CPUs of a virtual machine may differ by a little.
-        let early = due.saturating_sub(began.elapsed());
-        assert!(
-            early < Duration::from_micros(20),
-            "tick {ticks} is early by {early:?}"
-        );
+        let took = began.elapsed();
+        assert!(took >= due, "tick {ticks} is early: {took:?} of {due:?}");
         if random.percent(30) {
             noise(random);
         }

@@ -79,6 +79,8 @@ struct State {
     period: u64,
     /// Changes so far.
     seq: u64,
+    /// The time of the last firing that went into its channel since the last change; 0 = none did.
+    sent: u64,
     /// How many wait for its channel.
     blocked: u32,
     /// Firings that are on their way to its channel; not counted when it has a period.
@@ -119,6 +121,7 @@ impl<A> Timer<A> {
                 when: UNARMED,
                 period: 0,
                 seq: 0,
+                sent: 0,
                 blocked: 0,
                 sending: 0,
                 home: None,
@@ -213,6 +216,7 @@ impl<A> Timer<A> {
     /// Whether it was to fire before a change that is about to be made, or is about to now: then it does not.
     fn change(&self, state: &mut State) -> bool {
         state.seq += 1;
+        state.sent = 0;
         state.when != UNARMED || (state.period == 0 && state.sending > 0)
     }
 
@@ -273,14 +277,21 @@ impl<A> Timer<A> {
         }
     }
 
-    /// Whether a firing still counts: it was neither stopped nor moved since. Called once for each firing of a channel's timer, when the
-    /// channel is locked: who changes the timer locks it too, so nothing is put there after a change that was made before it.
+    /// Whether a firing still counts: its timer was neither stopped nor moved since. Called once for each firing of a channel's timer, when
+    /// the channel is locked: who changes the timer locks it too, so nothing is put there after a change that was made before it.
+    ///
+    /// *A tick overtakes another*: A takes a firing out of the heap and loses its CPU; B takes the next and fills the channel; then A goes on.
+    /// The older one does not count any more, so that the times that are received only grow.
     pub(crate) fn may_send(&self, firing: Firing) -> bool {
         let mut state = self.lock();
         if firing.once {
             state.sending -= 1;
         }
-        state.seq == firing.seq
+        let counts = state.seq == firing.seq && firing.when > state.sent;
+        if counts {
+            state.sent = firing.when;
+        }
+        counts
     }
 }
 
@@ -543,6 +554,24 @@ mod tests {
         assert_eq!(set.next_when(), 140);
         assert_eq!(due(&set, 140), Some((1, 140)));
         assert_eq!(set.next_when(), 150);
+    }
+
+    /// The first firing is on its way when the second overtakes it.
+    #[test]
+    fn a_tick_that_was_overtaken_is_dropped() {
+        let (set, timer) = (Set::new(), Arc::new(Timer::new(1, true)));
+        let change = timer.modify(100, 10);
+        assert!(!change.add && timer.block().add && set.add(&timer) == Some(100));
+        let fire = |now| match set.take_due(now) {
+            Some(Due::Timer(_, firing)) => firing,
+            _ => panic!("nothing is due at {now}"),
+        };
+        let (first, second) = (fire(104), fire(113));
+        assert_eq!((first.when, second.when), (100, 110));
+        assert!(timer.may_send(second) && !timer.may_send(first));
+        // What it was set to before says nothing of what it is set to now.
+        assert!(timer.modify(105, 10).pending);
+        assert!(timer.may_send(fire(105)));
     }
 
     #[test]
