@@ -85,7 +85,7 @@ impl Spec {
             Source::Hardware(event) => Builder::new(event),
             Source::Software(event) => Builder::new(event),
         };
-        builder.observe_self().any_cpu().enabled(true);
+        builder.observe_self().any_cpu();
         builder
     }
 }
