@@ -188,7 +188,13 @@ fn a_g_that_wakes_an_idle_runtime_is_preempted() {
     // By a timer, and by the end of a call that gave its P up.
     let wake_ups: [fn(); 2] = [
         || gmp_runtime::time::sleep(Duration::from_millis(50)),
-        || gmp_runtime::blocking(|| std::thread::sleep(Duration::from_millis(50))),
+        || {
+            gmp_runtime::blocking(|| {
+                while !gmp_runtime::inspect::dump().contains("sysmon_sleeps=1") {
+                    std::thread::yield_now();
+                }
+            })
+        },
     ];
     for wait in wake_ups {
         run(1, "time_slice=1ms", move || {
