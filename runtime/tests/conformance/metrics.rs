@@ -103,20 +103,9 @@ fn runnable_gs_are_counted() {
 #[test]
 fn running_gs_are_counted() {
     run(4, || {
-        let stop = Arc::new(AtomicBool::new(false));
-        let gs: Vec<_> = (0..3)
-            .map(|_| {
-                let stop = Arc::clone(&stop);
-                go(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        checkpoint();
-                    }
-                })
-            })
-            .collect();
+        let busy = crate::Busy::start(3);
         until(&format!("{STATES}running:goroutines"), 4..=4);
-        stop.store(true, Ordering::Relaxed);
-        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+        busy.end();
     });
 }
 

@@ -216,17 +216,7 @@ fn a_g_that_wakes_an_idle_runtime_is_preempted() {
 #[test]
 fn a_stop_of_the_world_stops_busy_gs() {
     run(6, "", || {
-        let stop = Arc::new(AtomicBool::new(false));
-        let gs: Vec<_> = (0..5)
-            .map(|_| {
-                let stop = Arc::clone(&stop);
-                go(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        checkpoint();
-                    }
-                })
-            })
-            .collect();
+        let busy = crate::Busy::start(5);
         let patience = Patience::new();
         for i in 0..10 {
             yield_now();
@@ -236,8 +226,7 @@ fn a_stop_of_the_world_stops_busy_gs() {
             patience.check("the world does not stop");
         }
         assert!(stats().get(Tally::Stws) >= 20);
-        stop.store(true, Ordering::Relaxed);
-        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+        busy.end();
     });
 }
 

@@ -141,17 +141,7 @@ fn threads_and_gs_take_turns_at_stopping_the_world() {
 #[test]
 fn a_g_whose_p_goes_away_goes_on() {
     run(4, || {
-        let stop = Arc::new(AtomicBool::new(false));
-        let busy: Vec<_> = (0..3)
-            .map(|_| {
-                let stop = Arc::clone(&stop);
-                go(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        checkpoint();
-                    }
-                })
-            })
-            .collect();
+        let busy = crate::Busy::start(3);
         for _ in 0..200 {
             assert_eq!(set_procs(1), 4);
             assert_eq!(procs(), 1);
@@ -160,8 +150,7 @@ fn a_g_whose_p_goes_away_goes_on() {
             assert_eq!(procs(), 4);
             yield_now();
         }
-        stop.store(true, Ordering::Relaxed);
-        busy.into_iter().for_each(|g| g.join().expect("no panic"));
+        busy.end();
     });
 }
 

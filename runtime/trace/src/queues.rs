@@ -369,17 +369,7 @@ impl Queues {
 
     /// The operations on the global queue are numbered.
     fn operation<W: Watch>(&mut self, step: &mut Step<'_, W>, event: &Event) {
-        let gq = match *event {
-            Event::Spawn { gq, .. }
-            | Event::Yield { gq, .. }
-            | Event::Preempt { gq, .. }
-            | Event::Ready { gq, .. }
-            | Event::SyscallExitBlocked { gq, .. }
-            | Event::Overflow { gq, .. }
-            | Event::GlobalGrab { gq, .. }
-            | Event::Drain { gq, .. } => gq,
-            _ => 0,
-        };
+        let gq = global_operation(event);
         if gq == 0 {
             return;
         }
@@ -613,6 +603,21 @@ impl Queues {
     fn tell_global<W: Watch>(&self, step: &mut Step<'_, W>) {
         let len = self.global.gs.len() as u32;
         step.watch.length(Queue::Global, len);
+    }
+}
+
+/// The number of the operation on the global queue that an event is; 0 if it is none.
+pub fn global_operation(event: &Event) -> u64 {
+    match *event {
+        Event::Spawn { gq, .. }
+        | Event::Yield { gq, .. }
+        | Event::Preempt { gq, .. }
+        | Event::Ready { gq, .. }
+        | Event::SyscallExitBlocked { gq, .. }
+        | Event::Overflow { gq, .. }
+        | Event::GlobalGrab { gq, .. }
+        | Event::Drain { gq, .. } => gq,
+        _ => 0,
     }
 }
 

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::event::{Event, GState, PState, Placed, Source, StealFrom, SyscallKind};
 use crate::ids::{GId, MId, PId};
+use crate::queues::global_operation;
 
 /// What an M holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,21 +99,6 @@ pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
         | Event::Drain { p, .. } => (Some(p), None),
         Event::Assign { p, g } => (Some(p), Some(g)),
         _ => (None, None),
-    }
-}
-
-/// The operation on the global queue that an event is; 0 if it is none.
-fn global_operation(event: &Event) -> u64 {
-    match *event {
-        Event::Spawn { gq, .. }
-        | Event::Yield { gq, .. }
-        | Event::Preempt { gq, .. }
-        | Event::Ready { gq, .. }
-        | Event::SyscallExitBlocked { gq, .. }
-        | Event::Overflow { gq, .. }
-        | Event::GlobalGrab { gq, .. }
-        | Event::Drain { gq, .. } => gq,
-        _ => 0,
     }
 }
 
