@@ -1,6 +1,6 @@
 //! Random programs whose results are known, for a number of seeds; `examples/stress` runs them for as long as one likes.
 
-#[path = "../examples/stress/programs.rs"]
+#[path = "../examples/stress/programs/mod.rs"]
 mod programs;
 
 use programs::{Setup, run};
