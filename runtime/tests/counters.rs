@@ -1,51 +1,29 @@
 //! Performance counters in a recording: what was asked for is there or has a reason, and readings bracket the intervals of Gs.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::Command;
 
 use gmp_runtime::{Builder, go, syscall, yield_now};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, is_part, stderr};
+use gmp_testing::recording::streams;
 use gmp_trace::event::{Event, Kind};
-use gmp_trace::ids::WriterId;
-use gmp_trace::spool::reader::{ProcessSpool, Recorded};
+use gmp_trace::spool::reader::ProcessSpool;
 use gmp_trace::spool::tables::Entry;
 use gmp_trace::version::{ENV_COUNTERS, ENV_COUNTERS_EVERY, ENV_SPOOL, info};
 
-/// Set in the program that a test runs: which part it is to play.
-const PART: &str = "GMP_TEST_PART";
-
-fn is_part(part: &str) -> bool {
-    std::env::var(PART).is_ok_and(|p| p == part)
-}
-
-/// Runs `part` of a test recorded, with these wishes for counters.
-fn record(test: &str, part: &str, counters: &str, every: &str) -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let output = Command::new(std::env::current_exe().expect("this binary"))
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .env(ENV_SPOOL, dir.path())
+/// This binary as the program of a test, with these wishes for counters.
+fn program(test: &str, part: &str, counters: &str, every: &str) -> Command {
+    let mut command = command(test, part);
+    command
         .env(ENV_COUNTERS, counters)
-        .env(ENV_COUNTERS_EVERY, every)
-        .output()
-        .expect("it starts");
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{stderr}");
-    (dir, stderr)
+        .env(ENV_COUNTERS_EVERY, every);
+    command
 }
 
-fn spool(dir: &tempfile::TempDir) -> ProcessSpool {
-    let mut processes = std::fs::read_dir(dir.path()).expect("readable");
-    let process = processes.next().expect("a process").expect("readable");
-    ProcessSpool::open(&process.path()).expect("a spool")
-}
-
-fn streams(spool: &ProcessSpool) -> BTreeMap<WriterId, Vec<Recorded>> {
-    let read = |(w, _)| {
-        let events: Result<Vec<_>, _> = spool.stream(w).collect();
-        (w, events.expect("whole records"))
-    };
-    spool.writers().map(read).collect()
+/// Runs that program recorded.
+fn record(test: &str, part: &str, counters: &str, every: &str) -> Recording {
+    Recording::whole(&mut program(test, part, counters, every))
 }
 
 fn facts(spool: &ProcessSpool, key: &str) -> Vec<String> {
@@ -109,8 +87,7 @@ fn every_interval_is_read_when_each_switch_is() {
         return work(300);
     }
     let test = "every_interval_is_read_when_each_switch_is";
-    let (dir, _) = record(test, "switch", "auto", "switch");
-    let spool = spool(&dir);
+    let Recording { spool, .. } = &record(test, "switch", "auto", "switch");
     let defined = spool.entries.iter().filter_map(|e| match e {
         Entry::Counter {
             name,
@@ -130,17 +107,17 @@ fn every_interval_is_read_when_each_switch_is() {
             "{name} is missing without a reason"
         );
     }
-    assert_eq!(facts(&spool, info::COUNTERS_EVERY), ["switch"]);
-    assert_eq!(facts(&spool, info::COUNTERS_PROBABILITY), ["1"]);
-    let cost: f64 = facts(&spool, info::EVENT_COST_NS)[0].parse().expect("ns");
+    assert_eq!(facts(spool, info::COUNTERS_EVERY), ["switch"]);
+    assert_eq!(facts(spool, info::COUNTERS_PROBABILITY), ["1"]);
+    let cost: f64 = facts(spool, info::EVENT_COST_NS)[0].parse().expect("ns");
     assert!(cost > 0.0);
-    let Some(clock) = field(&spool, "task-clock") else {
+    let Some(clock) = field(spool, "task-clock") else {
         // A sandbox without perf_event_open: it must have said so, and read nothing.
-        assert!(!facts(&spool, info::COUNTERS_REASON).is_empty());
+        assert!(!facts(spool, info::COUNTERS_REASON).is_empty());
         return;
     };
     let (mut intervals, mut on_cpu_ns) = (0, 0);
-    for events in streams(&spool).values() {
+    for events in streams(spool).values() {
         let (mut starts, mut running) = (0, false);
         for (before, r) in events.iter().zip(&events[1..]) {
             match r.event.kind() {
@@ -176,15 +153,12 @@ fn a_sample_says_with_which_probability_it_was_drawn() {
         return work(20_000);
     }
     let test = "a_sample_says_with_which_probability_it_was_drawn";
-    let (dir, _) = record(test, "sample", "task-clock,page-faults", "auto");
-    let spool = spool(&dir);
-    if field(&spool, "task-clock").is_none() {
-        assert!(!facts(&spool, info::COUNTERS_REASON).is_empty());
+    let Recording { spool, .. } = &record(test, "sample", "task-clock,page-faults", "auto");
+    if field(spool, "task-clock").is_none() {
+        assert!(!facts(spool, info::COUNTERS_REASON).is_empty());
         return;
     }
-    let read_ns: f64 = facts(&spool, info::COUNTERS_READ_NS)[0]
-        .parse()
-        .expect("ns");
+    let read_ns: f64 = facts(spool, info::COUNTERS_READ_NS)[0].parse().expect("ns");
     assert!(read_ns > 0.0);
     let mut stated = 0;
     for entry in &spool.entries {
@@ -198,7 +172,7 @@ fn a_sample_says_with_which_probability_it_was_drawn() {
     }
     assert!(stated > 0);
     let (mut starts, mut read) = (0, 0);
-    for events in streams(&spool).values() {
+    for events in streams(spool).values() {
         let mut running = false;
         for r in events {
             match r.event.kind() {
@@ -210,7 +184,7 @@ fn a_sample_says_with_which_probability_it_was_drawn() {
         }
     }
     assert!(read > 0 && read < starts, "{read} of {starts}");
-    let share: f64 = facts(&spool, info::COUNTERS_PROBABILITY)[0]
+    let share: f64 = facts(spool, info::COUNTERS_PROBABILITY)[0]
         .parse()
         .expect("a share");
     assert!((share - f64::from(read) / f64::from(starts)).abs() < 0.01);
@@ -277,21 +251,22 @@ fn all_readings_of_the_ms_are_what_the_program_did() {
         return;
     }
     let test = "all_readings_of_the_ms_are_what_the_program_did";
-    let (dir, stderr) = record(test, "faults", "auto", "auto");
-    let spool = spool(&dir);
-    let (Some(faults), Some(clock)) = (field(&spool, "page-faults"), field(&spool, "task-clock"))
+    let recording = record(test, "faults", "auto", "auto");
+    let spool = &recording.spool;
+    let (Some(faults), Some(clock)) = (field(spool, "page-faults"), field(spool, "task-clock"))
     else {
-        assert!(!facts(&spool, info::COUNTERS_REASON).is_empty());
+        assert!(!facts(spool, info::COUNTERS_REASON).is_empty());
         return;
     };
     let said = |name: &str| {
+        let stderr = recording.stderr();
         let mut lines = stderr.lines();
         let value = lines.find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
         let value = value.and_then(|n| n.parse::<u64>().ok());
         value.expect("what the kernel counted for the process")
     };
     let (mut faulted, mut ran, mut nulls) = (0, 0, 0);
-    for events in streams(&spool).values() {
+    for events in streams(spool).values() {
         if !events.iter().any(|r| r.event.kind() == Kind::Start) {
             continue;
         }
@@ -331,10 +306,10 @@ fn none_are_read_when_none_are_wanted() {
     if is_part("none") {
         return work(50);
     }
-    let (dir, _) = record("none_are_read_when_none_are_wanted", "none", "none", "auto");
-    let spool = spool(&dir);
-    assert_eq!(facts(&spool, info::COUNTERS_REASON), ["not asked for"]);
-    let all = streams(&spool);
+    let Recording { spool, .. } =
+        &record("none_are_read_when_none_are_wanted", "none", "none", "auto");
+    assert_eq!(facts(spool, info::COUNTERS_REASON), ["not asked for"]);
+    let all = streams(spool);
     assert!(all.values().flatten().all(|r| values(&r.event).is_none()));
 }
 
@@ -343,16 +318,13 @@ fn a_counter_that_does_not_exist_ends_the_program() {
     if is_part("wrong") {
         return work(1);
     }
-    let dir = tempfile::tempdir().expect("a temporary folder");
     let test = "a_counter_that_does_not_exist_ends_the_program";
-    let output = Command::new(std::env::current_exe().expect("this binary"))
-        .args([test, "--exact", "--nocapture"])
-        .env(PART, "wrong")
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let output = program(test, "wrong", "cakes", "auto")
         .env(ENV_SPOOL, dir.path())
-        .env(ENV_COUNTERS, "cakes")
         .output()
         .expect("it starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = stderr(&output);
     assert!(!output.status.success());
     assert!(
         stderr.contains("GMP_COUNTERS=cakes: 'cakes' is no counter"),

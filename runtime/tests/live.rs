@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use gmp_runtime::{Builder, channel, go, yield_now};
+use gmp_testing::program::{command, is_part};
+use gmp_testing::recording::assert_counted;
 use gmp_trace::event::{Event, Kind};
 use gmp_trace::ids::WriterId;
 use gmp_trace::order::{Next, Note, Ordered, Orderer, Source, Step};
 use gmp_trace::spool::layout::SEGMENT;
 use gmp_trace::spool::live::LiveSpool;
 use gmp_trace::spool::reader::Recorded;
-use gmp_trace::tally::{Equals, Tally};
 use gmp_trace::version::{ENV_RECORDER, ENV_SPOOL, ENV_SPOOL_FULL, ENV_SPOOL_LIMIT};
 
-/// Set in the program that a test runs: which part it is to play.
-const PART: &str = "GMP_TEST_PART";
 /// An event that a thread publishes later than this after it happened may come out of order; in ticks.
 const GRACE: u64 = 2_000_000_000;
 
@@ -50,10 +49,8 @@ fn busy(rounds: u64) {
 }
 
 fn start(test: &str, on_full: &str, dir: &Path, until: Option<&Path>) -> Child {
-    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    let mut command = command(test, "busy");
     command
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(PART, "busy")
         .env(ENV_SPOOL, dir)
         .env(ENV_SPOOL_FULL, on_full)
         .env(ENV_SPOOL_LIMIT, SEGMENT.to_string())
@@ -130,7 +127,7 @@ fn record(
 
 #[test]
 fn nothing_is_lost_in_a_spool_that_is_too_small_for_the_run() {
-    if std::env::var_os(PART).is_some() {
+    if is_part("busy") {
         return busy(10_000);
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -145,22 +142,12 @@ fn nothing_is_lost_in_a_spool_that_is_too_small_for_the_run() {
     assert!(!spool.dir().join("segment-0001").exists());
     let unproven = record.events.iter().filter(|o| o.note.is_some());
     assert_eq!(unproven.count(), 0);
-    let mut counted: BTreeMap<Tally, u64> = BTreeMap::new();
-    for writer in record.next.keys() {
-        for (tally, n) in spool.tally(*writer).expect("counters") {
-            *counted.entry(tally).or_default() += n;
-        }
-    }
-    counted.retain(|tally, _| tally.equals() != Equals::Nothing);
-    for (tally, counted) in counted {
-        let recorded: u64 = record.events.iter().map(|o| tally.added_by(&o.event)).sum();
-        assert_eq!(recorded, counted, "{}", tally.name());
-    }
+    assert_counted(&spool, record.events.iter().map(|o| &o.event));
 }
 
 #[test]
 fn after_losses_the_history_goes_on_from_status_events() {
-    if std::env::var_os(PART).is_some() {
+    if is_part("busy") {
         return busy(u64::MAX);
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -227,7 +214,7 @@ fn after_losses_the_history_goes_on_from_status_events() {
 
 #[test]
 fn a_kill_at_any_moment_leaves_whole_streams() {
-    if std::env::var_os(PART).is_some() {
+    if is_part("busy") {
         return busy(u64::MAX);
     }
     let test = "a_kill_at_any_moment_leaves_whole_streams";

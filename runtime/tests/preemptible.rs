@@ -3,32 +3,17 @@
 use std::collections::BTreeMap;
 #[cfg(debug_assertions)]
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gmp_runtime::{Builder, Policy, Tally, checkpoint, go, preemptible, set_procs, stats};
+#[cfg(debug_assertions)]
+use gmp_testing::program::stderr;
+use gmp_testing::program::{command, is_part, succeed};
 
 /// How long a test waits for what must come before it says that it does not.
 const HANG: Duration = Duration::from_secs(120);
-
-/// Set in the process that a test starts of itself.
-const CASE: &str = "GMP_TEST_CASE";
-
-/// Runs one test of this binary in a process of its own.
-fn run_case(case: &str) -> Output {
-    let exe = std::env::current_exe().expect("this binary");
-    Command::new(exe)
-        .args(["--exact", case, "--nocapture"])
-        .env(CASE, case)
-        .output()
-        .expect("this binary runs")
-}
-
-fn is_case(case: &str) -> bool {
-    std::env::var(CASE).is_ok_and(|c| c == case)
-}
 
 fn runtime(procs: usize, policy: &str) -> Builder {
     let policy: Policy = policy.parse().expect("a policy");
@@ -212,9 +197,8 @@ extern "C" fn count_foreign(_signal: libc::c_int) {
 #[test]
 fn signals_of_others_reach_the_handler_that_was_there_before() {
     const NAME: &str = "signals_of_others_reach_the_handler_that_was_there_before";
-    if !is_case(NAME) {
-        let output = run_case(NAME);
-        assert!(output.status.success(), "{output:?}");
+    if !is_part(NAME) {
+        succeed(&mut command(NAME, NAME));
         return;
     }
     // SAFETY: the handler touches an atomic only.
@@ -262,9 +246,8 @@ fn signals_of_others_reach_the_handler_that_was_there_before() {
 #[test]
 fn a_handler_of_another_signal_is_left_alone() {
     const NAME: &str = "a_handler_of_another_signal_is_left_alone";
-    if !is_case(NAME) {
-        let output = run_case(NAME);
-        assert!(output.status.success(), "{output:?}");
+    if !is_part(NAME) {
+        succeed(&mut command(NAME, NAME));
         return;
     }
     static INSIDE: AtomicU32 = AtomicU32::new(0);
@@ -326,9 +309,8 @@ fn a_handler_of_another_signal_is_left_alone() {
 #[test]
 fn a_runtime_ends_although_a_g_loops_for_ever() {
     const NAME: &str = "a_runtime_ends_although_a_g_loops_for_ever";
-    if !is_case(NAME) {
-        let output = run_case(NAME);
-        assert!(output.status.success(), "{output:?}");
+    if !is_part(NAME) {
+        succeed(&mut command(NAME, NAME));
         return;
     }
     runtime(2, "").run(|| {
@@ -355,13 +337,13 @@ fn a_runtime_ends_although_a_g_loops_for_ever() {
 #[test]
 fn a_call_into_the_runtime_from_inside_ends_a_debug_build() {
     const NAME: &str = "a_call_into_the_runtime_from_inside_ends_a_debug_build";
-    if is_case(NAME) {
+    if is_part(NAME) {
         // SAFETY: it is not; that is the point.
         runtime(1, "").run(|| unsafe { preemptible(checkpoint) });
         return;
     }
-    let output = run_case(NAME);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = command(NAME, NAME).output().expect("it starts");
+    let said = stderr(&output);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{said}");
     assert!(
         said.contains("G1 calls into the runtime from inside of `preemptible`"),

@@ -1,45 +1,15 @@
 //! What forked and executed processes leave of a recorded program: the tests run themselves again as that program.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 use gmp_runtime::{Builder, go, syscall, yield_now};
+use gmp_testing::program::{command, is_part, part, succeed};
+use gmp_testing::recording::{counters, events, spools};
 use gmp_trace::event::{Event, Kind};
-use gmp_trace::spool::reader::{ProcessSpool, Recorded};
+use gmp_trace::spool::reader::Recorded;
 use gmp_trace::spool::tables::Entry;
 use gmp_trace::tally::Tally;
 use gmp_trace::version::ENV_SPOOL;
-
-/// Set in the program that a test runs: which part it is to play.
-const PART: &str = "GMP_TEST_PART";
-
-fn part() -> String {
-    std::env::var(PART).unwrap_or_default()
-}
-
-fn command(test: &str, part: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    command
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(PART, part);
-    command
-}
-
-/// The spools in a folder, by the number of their process.
-fn spools(dir: &Path) -> BTreeMap<u32, ProcessSpool> {
-    let processes = std::fs::read_dir(dir).expect("readable");
-    processes
-        .map(|p| ProcessSpool::open(&p.expect("readable").path()).expect("a spool"))
-        .map(|s| (s.pid, s))
-        .collect()
-}
-
-fn events(spool: &ProcessSpool) -> Vec<Recorded> {
-    let writers: Vec<_> = spool.writers().collect();
-    let streams = writers.iter().flat_map(|(w, _)| spool.stream(*w));
-    streams.collect::<Result<_, _>>().expect("whole records")
-}
 
 fn count(events: &[Recorded], kind: Kind) -> usize {
     events.iter().filter(|r| r.event.kind() == kind).count()
@@ -59,7 +29,7 @@ fn busy() {
 
 #[test]
 fn a_forked_child_writes_nothing_into_its_parents_recording() {
-    if part() == "forks" {
+    if is_part("forks") {
         // One P, so that the child, which has one thread, needs no other M.
         // SAFETY: nothing bound to a thread is held over a call into the runtime.
         unsafe { Builder::new() }.procs(1).run(|| {
@@ -81,32 +51,18 @@ fn a_forked_child_writes_nothing_into_its_parents_recording() {
         return;
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let output = command(
-        "a_forked_child_writes_nothing_into_its_parents_recording",
-        "forks",
-    )
-    .env(ENV_SPOOL, dir.path())
-    .output()
-    .expect("it starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let spools = spools(dir.path());
-    assert_eq!(spools.len(), 1);
-    let spool = spools.values().next().expect("one");
+    let test = "a_forked_child_writes_nothing_into_its_parents_recording";
+    succeed(command(test, "forks").env(ENV_SPOOL, dir.path()));
+    let [spool] = &spools(dir.path())[..] else {
+        panic!("a recording of the child");
+    };
     assert!(spool.finished && spool.lost == 0);
     let all = events(spool);
     assert_eq!(count(&all, Kind::Spawn), 21);
     assert_eq!(count(&all, Kind::Yield), 0);
-    let counted = |tally| -> u64 {
-        let blocks = spool
-            .writers()
-            .flat_map(|(w, _)| spool.tally(w).expect("counters"));
-        blocks.filter(|(t, _)| *t == tally).map(|(_, n)| n).sum()
-    };
-    assert_eq!((counted(Tally::Spawns), counted(Tally::Yields)), (21, 0));
+    let counters = counters(spool);
+    let counted = [Tally::Spawns, Tally::Yields].map(|tally| counters[&tally]);
+    assert_eq!(counted, [21, 0]);
     let starts: Vec<_> = all
         .iter()
         .filter_map(|r| match r.event {
@@ -128,8 +84,8 @@ fn a_forked_child_writes_nothing_into_its_parents_recording() {
 
 #[test]
 fn an_executed_program_has_a_recording_of_its_own() {
-    match part().as_str() {
-        "outer" => {
+    match part().as_deref() {
+        Some("outer") => {
             // SAFETY: nothing bound to a thread is held over a call into the runtime.
             unsafe { Builder::new() }.procs(2).run(|| {
                 (0..3).for_each(|_| go(|| ()).join().expect("no panic"));
@@ -140,7 +96,7 @@ fn an_executed_program_has_a_recording_of_its_own() {
             });
             return;
         }
-        "inner" => {
+        Some("inner") => {
             // SAFETY: nothing bound to a thread is held over a call into the runtime.
             unsafe { Builder::new() }.procs(2).run(|| {
                 (0..5).for_each(|_| go(|| ()).join().expect("no panic"));
@@ -150,16 +106,9 @@ fn an_executed_program_has_a_recording_of_its_own() {
         _ => {}
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let output = command("an_executed_program_has_a_recording_of_its_own", "outer")
-        .env(ENV_SPOOL, dir.path())
-        .output()
-        .expect("it starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let spools = spools(dir.path());
+    let test = "an_executed_program_has_a_recording_of_its_own";
+    succeed(command(test, "outer").env(ENV_SPOOL, dir.path()));
+    let spools: BTreeMap<_, _> = spools(dir.path()).into_iter().map(|s| (s.pid, s)).collect();
     let mut spawned: Vec<_> = spools
         .values()
         .map(|s| {

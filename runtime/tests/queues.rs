@@ -5,20 +5,17 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::process::Command;
 
 use gmp_runtime::inspect::{self, RunQueues};
 use gmp_runtime::sync::Mutex;
 use gmp_runtime::{Builder, channel, go, set_procs, syscall, time, yield_now};
+use gmp_testing::{Recording, program};
 use gmp_trace::event::{Event, StwKind};
 use gmp_trace::ids::GId;
-use gmp_trace::order::{Orderer, Step};
-use gmp_trace::queues::{At, Queues, Watch};
-use gmp_trace::spool::reader::ProcessSpool;
-use gmp_trace::version::{ENV_POLICY, ENV_SPOOL};
+use gmp_trace::order::Ordered;
+use gmp_trace::queues::{At, Queues, Watch, global_operation};
+use gmp_trace::version::ENV_POLICY;
 
-/// Set in the recorded program: the number of Ps.
-const PROCS: &str = "GMP_TEST_PROCS";
 /// Set in the recorded program: the file for what it saw.
 const SEEN: &str = "GMP_TEST_SEEN";
 /// How often the program looks at its queues.
@@ -64,7 +61,8 @@ fn busy(i: u64, mutex: &Mutex<u64>, tx: &gmp_runtime::Sender<u64>) {
     }
 }
 
-fn program(procs: usize) {
+/// The recorded program.
+fn looks_at_itself(procs: usize) {
     // SAFETY: nothing bound to a thread is held over a call into the runtime.
     unsafe { Builder::new() }.procs(procs).run(move || {
         let mutex = std::sync::Arc::new(Mutex::new(0));
@@ -110,27 +108,17 @@ impl Watch for Nothing {
 }
 
 /// What the events say at each look, in the program's own form.
-fn rebuilt(spool: &ProcessSpool, operations: &[u64]) -> Vec<String> {
-    let mut orderer = Orderer::new(false);
-    for (writer, m) in spool.writers() {
-        let stream = spool.stream(writer).map(|r| r.expect("whole records"));
-        orderer.add(writer, m, stream);
-    }
+fn rebuilt(history: &[Ordered], operations: &[u64]) -> Vec<String> {
     let (mut queues, mut out) = (Queues::default(), Vec::new());
     let (mut procs, mut gq, mut looks) = (0, 0, false);
     // The latest states of the global queue: its operations go on while the world stands still.
     let mut globals = VecDeque::from([(0, Vec::new())]);
-    loop {
-        let o = match orderer.next() {
-            Step::Event(o) => o,
-            Step::Pending => unreachable!("whole streams"),
-            Step::End => return out,
-        };
-        assert_eq!(o.note, None, "{o:?}");
+    for o in history {
         let running = o.running();
         queues.event(At { p: o.p, running }, &o.event, false, &mut Nothing);
         let global: Vec<_> = queues.global().iter().copied().collect();
-        gq = operation(&o.event).unwrap_or(gq);
+        let operation = global_operation(&o.event);
+        gq = if operation == 0 { gq } else { operation };
         globals.push_back((gq, global));
         if globals.len() > 2_000 {
             globals.pop_front();
@@ -161,19 +149,7 @@ fn rebuilt(spool: &ProcessSpool, operations: &[u64]) -> Vec<String> {
             _ => {}
         }
     }
-}
-
-/// The number of the operation on the global queue that an event is.
-fn operation(event: &Event) -> Option<u64> {
-    let at = event
-        .kind()
-        .spec()
-        .fields
-        .iter()
-        .position(|f| f.name == "gq")?;
-    let mut args = Vec::new();
-    event.args(|raw| args.push(raw));
-    args.get(at).copied().filter(|n| *n != 0)
+    out
 }
 
 fn check(test: &str, procs: usize) {
@@ -181,34 +157,19 @@ fn check(test: &str, procs: usize) {
 }
 
 fn check_under(test: &str, procs: usize, policy: &str) {
-    if let Ok(procs) = std::env::var(PROCS) {
-        return program(procs.parse().expect("a number"));
+    if let Some(procs) = program::part() {
+        return looks_at_itself(procs.parse().expect("a number"));
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
     let seen = dir.path().join("seen");
-    let spools = dir.path().join("spools");
-    std::fs::create_dir(&spools).expect("writable");
-    let output = Command::new(std::env::current_exe().expect("this binary"))
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(PROCS, procs.to_string())
-        .env(SEEN, &seen)
-        .env(ENV_SPOOL, &spools)
-        .env(ENV_POLICY, policy)
-        .output()
-        .expect("it starts");
-    assert!(output.status.success(), "{output:?}");
+    let mut command = program::command(test, &procs.to_string());
+    let recording = Recording::whole(command.env(SEEN, &seen).env(ENV_POLICY, policy));
     let text = std::fs::read_to_string(seen).expect("readable");
     let own: Vec<&str> = text.lines().collect();
     assert_eq!(own.len(), LOOKS);
     let number = |line: &&str| line.split('|').next().and_then(|n| n.parse().ok());
     let operations: Vec<u64> = own.iter().filter_map(number).collect();
-    let process = std::fs::read_dir(&spools)
-        .expect("readable")
-        .next()
-        .expect("a process")
-        .expect("readable");
-    let spool = ProcessSpool::open(&process.path()).expect("a spool");
-    assert_eq!(rebuilt(&spool, &operations), own);
+    assert_eq!(rebuilt(&recording.history(), &operations), own);
     // They were not empty all the time; how long they got depends on the thieves.
     let longest = own.iter().map(|l| l.split(' ').count()).max();
     assert!(longest > Some(30), "{longest:?}");

@@ -1,70 +1,19 @@
 //! What a recorded program leaves: each test runs itself again as the recorded program and reads the spool.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
 
 use gmp_runtime::{Builder, Tally, channel, go, select, set_procs, syscall, time, yield_now};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, is_part, says};
+use gmp_testing::recording::{assert_counted, counters, events};
 use gmp_trace::event::{Event, Kind, PreemptCause};
-use gmp_trace::order::{Ordered, Orderer, Step};
-use gmp_trace::spool::reader::{ProcessSpool, Recorded};
-use gmp_trace::tally::Equals;
-use gmp_trace::version::ENV_SPOOL;
+use gmp_trace::queues::global_operation;
+use gmp_trace::spool::reader::Recorded;
 
-/// Set in the program that a test runs: which part it is to play.
-const PART: &str = "GMP_TEST_PART";
-
-/// Runs this test binary again, recorded, as `part`; the folder with the spool of the process.
-fn record(test: &str, part: &str) -> (tempfile::TempDir, ExitStatus, String) {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let program = std::env::current_exe().expect("this binary");
-    let output = Command::new(program)
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .env(ENV_SPOOL, dir.path())
-        .output()
-        .expect("it starts");
-    (
-        dir,
-        output.status,
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
-}
-
-fn spool(dir: &Path) -> ProcessSpool {
-    let process = std::fs::read_dir(dir)
-        .expect("readable")
-        .next()
-        .expect("a process")
-        .expect("readable");
-    ProcessSpool::open(&process.path()).expect("a spool")
-}
-
-fn is_part(part: &str) -> bool {
-    std::env::var(PART).is_ok_and(|p| p == part)
-}
-
-fn events(spool: &ProcessSpool) -> Vec<Recorded> {
-    let writers: Vec<_> = spool.writers().collect();
-    let streams = writers.iter().flat_map(|(w, _)| spool.stream(*w));
-    streams.collect::<Result<_, _>>().expect("whole records")
-}
-
-fn argument(event: &Event, name: &str) -> u64 {
-    let mut at = event
-        .kind()
-        .spec()
-        .fields
-        .iter()
-        .position(|f| f.name == name);
-    let mut found = 0;
-    event.args(|raw| {
-        if at == Some(0) {
-            found = raw;
-        }
-        at = at.and_then(|n| n.checked_sub(1));
-    });
-    found
+/// Runs this test binary again, recorded, as `part`.
+fn record(test: &str, part: &str) -> Recording {
+    Recording::whole(&mut command(test, part))
 }
 
 /// A little of everything: channels, selects, timers, sleeps, yields, system calls, overflow, changes of the number of Ps.
@@ -122,23 +71,9 @@ fn events_equal_the_runtimes_own_counters() {
     if is_part("mixture") {
         return mixture();
     }
-    let (dir, status, stderr) = record("events_equal_the_runtimes_own_counters", "mixture");
-    assert!(status.success(), "{stderr}");
-    let spool = spool(dir.path());
-    assert!(spool.finished);
-    assert_eq!(spool.lost, 0);
-    let events = events(&spool);
-    let mut counted: BTreeMap<Tally, u64> = BTreeMap::new();
-    for (writer, _) in spool.writers() {
-        for (tally, n) in spool.tally(writer).expect("counters") {
-            *counted.entry(tally).or_default() += n;
-        }
-    }
-    counted.retain(|tally, _| tally.equals() != Equals::Nothing);
-    for (tally, counted) in counted {
-        let recorded: u64 = events.iter().map(|r| tally.added_by(&r.event)).sum();
-        assert_eq!(recorded, counted, "{}", tally.name());
-    }
+    let recording = record("events_equal_the_runtimes_own_counters", "mixture");
+    let events = events(&recording.spool);
+    assert_counted(&recording.spool, events.iter().map(|r| &r.event));
     assert!(events.iter().any(|r| r.event.kind() == Kind::Overflow));
 }
 
@@ -147,18 +82,17 @@ fn each_gs_moves_are_numbered_without_a_gap() {
     if is_part("mixture") {
         return mixture();
     }
-    let (dir, status, stderr) = record("each_gs_moves_are_numbered_without_a_gap", "mixture");
-    assert!(status.success(), "{stderr}");
+    let recording = record("each_gs_moves_are_numbered_without_a_gap", "mixture");
     let mut moves: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut global = Vec::new();
-    for r in events(&spool(dir.path())) {
+    for r in events(&recording.spool) {
         match r.event {
             Event::Start { g, seq, .. } | Event::Ready { g, seq, .. } => {
                 moves.entry(g.0).or_default().push(seq)
             }
             _ => {}
         }
-        global.extend(Some(argument(&r.event, "gq")).filter(|gq| *gq > 0));
+        global.extend(Some(global_operation(&r.event)).filter(|gq| *gq > 0));
     }
     assert_eq!(moves.len(), 751);
     for (g, mut seqs) in moves {
@@ -175,35 +109,14 @@ fn each_gs_moves_are_numbered_without_a_gap() {
     );
 }
 
-/// All events of the process in their order; panics on a stream that stops in between.
-fn ordered(spool: &ProcessSpool, lossy: bool) -> Vec<Ordered> {
-    let mut orderer = Orderer::new(lossy);
-    for (writer, m) in spool.writers() {
-        orderer.add(
-            writer,
-            m,
-            spool.stream(writer).map(|r| r.expect("whole records")),
-        );
-    }
-    std::iter::from_fn(|| match orderer.next() {
-        Step::Event(event) => Some(event),
-        Step::Pending | Step::End => None,
-    })
-    .collect()
-}
-
 #[test]
 fn a_recording_has_a_legal_order() {
     if is_part("mixture") {
         return mixture();
     }
-    let (dir, status, stderr) = record("a_recording_has_a_legal_order", "mixture");
-    assert!(status.success(), "{stderr}");
-    let spool = spool(dir.path());
-    let ordered = ordered(&spool, false);
-    assert_eq!(ordered.len(), events(&spool).len());
-    let noted: Vec<_> = ordered.iter().filter(|o| o.note.is_some()).collect();
-    assert!(noted.is_empty(), "{:#?}", &noted[..noted.len().min(5)]);
+    let recording = record("a_recording_has_a_legal_order", "mixture");
+    let history = recording.history();
+    assert_eq!(history.len(), events(&recording.spool).len());
 }
 
 #[test]
@@ -219,14 +132,11 @@ fn a_killed_program_leaves_what_it_published() {
         });
         return;
     }
-    let (dir, status, _) = record("a_killed_program_leaves_what_it_published", "killed");
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(libc::SIGKILL)
-    );
-    let spool = spool(dir.path());
-    assert!(!spool.finished);
-    let exits = events(&spool)
+    let test = "a_killed_program_leaves_what_it_published";
+    let recording = Recording::of(&mut command(test, "killed"));
+    assert_eq!(recording.output.status.signal(), Some(libc::SIGKILL));
+    assert!(!recording.spool.finished);
+    let exits = events(&recording.spool)
         .iter()
         .filter(|r| r.event.kind() == Kind::Exit)
         .count();
@@ -245,30 +155,9 @@ fn a_deadlock_ends_the_program_and_names_the_gs() {
         });
         return;
     }
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let source = dir.path().join("stderr");
-    let program = std::env::current_exe().expect("this binary");
-    let mut child = Command::new(program)
-        .args([
-            "a_deadlock_ends_the_program_and_names_the_gs",
-            "--exact",
-            "--nocapture",
-        ])
-        .env(PART, "deadlock")
-        .stderr(std::fs::File::create(&source).expect("a file"))
-        .spawn()
-        .expect("it starts");
     // The harness has threads of its own, so it is a warning here; the report is the same.
-    let report = loop {
-        let text = std::fs::read_to_string(&source).expect("readable");
-        if text.contains("goroutine 1 [chan receive]") && text.ends_with('\n') {
-            break text;
-        }
-        assert!(child.try_wait().expect("a child").is_none(), "{text}");
-        std::thread::yield_now();
-    };
-    child.kill().expect("it runs");
-    child.wait().expect("a child");
+    let test = "a_deadlock_ends_the_program_and_names_the_gs";
+    let report = says(&mut command(test, "deadlock"), "goroutine 1 [chan receive]");
     assert!(
         report.contains("all goroutines are asleep") && report.contains("recorded.rs"),
         "{report}"
@@ -286,11 +175,10 @@ fn a_stack_overflow_names_the_g_and_the_size() {
         unsafe { Builder::new() }.run(|| go(|| deeper(0)).join().expect("never"));
         return;
     }
-    let (_dir, status, stderr) = record("a_stack_overflow_names_the_g_and_the_size", "overflow");
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(libc::SIGABRT)
-    );
+    let test = "a_stack_overflow_names_the_g_and_the_size";
+    let recording = Recording::of(&mut command(test, "overflow"));
+    assert_eq!(recording.output.status.signal(), Some(libc::SIGABRT));
+    let stderr = recording.stderr();
     assert!(
         stderr.contains("stack overflow in G") && stderr.contains("64 KiB"),
         "{stderr}"
@@ -345,18 +233,11 @@ fn preemptions_by_a_signal_are_recorded_in_a_legal_order_and_as_counted() {
     if is_part("preemptions") {
         return preemptions();
     }
-    let (dir, status, stderr) = record(NAME, "preemptions");
-    assert!(status.success(), "{stderr}");
-    let spool = spool(dir.path());
-    let events = events(&spool);
-    let ordered = ordered(&spool, false);
-    assert_eq!(ordered.len(), events.len());
-    assert!(ordered.iter().all(|o| o.note.is_none()));
-    let counted = |tally: Tally| -> u64 {
-        let of = |(writer, _)| spool.tally(writer).expect("counters");
-        let all = spool.writers().flat_map(of);
-        all.filter(|(t, _)| *t == tally).map(|(_, n)| n).sum()
-    };
+    let recording = record(NAME, "preemptions");
+    let events = events(&recording.spool);
+    assert_eq!(recording.history().len(), events.len());
+    let counters = counters(&recording.spool);
+    let counted = |tally: Tally| counters.get(&tally).copied().unwrap_or_default();
     let causes = |cause: PreemptCause| {
         let of = |e: &&Recorded| matches!(e.event, Event::Preempt { cause: c, .. } if c == cause);
         events.iter().filter(of).count() as u64

@@ -1,19 +1,17 @@
 //! Spans of the `tracing` crate in a recording: they belong to their Gs, wherever these run.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use gmp_runtime::{Builder, channel, current_g, go, spans, syscall, yield_now};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, is_part};
+use gmp_testing::recording::streams;
 use gmp_trace::event::{Event, Kind};
 use gmp_trace::ids::{GId, SpanId};
-use gmp_trace::spool::reader::ProcessSpool;
 use gmp_trace::spool::tables::Entry;
-use gmp_trace::version::ENV_SPOOL;
 use tracing::{Span, info_span};
 use tracing_subscriber::prelude::*;
 
-/// Set in the program that a test runs.
-const PART: &str = "GMP_TEST_PART";
 const GS: u64 = 200;
 
 /// One G: two spans, one in the other, with every way to suspend inside.
@@ -75,22 +73,11 @@ struct Life {
 
 #[test]
 fn spans_belong_to_the_gs_that_made_them() {
-    if std::env::var_os(PART).is_some() {
+    if is_part("program") {
         return program();
     }
-    let dir = tempfile::tempdir().expect("a temporary folder");
     let test = "spans_belong_to_the_gs_that_made_them";
-    let output = Command::new(std::env::current_exe().expect("this binary"))
-        .args([test, "--exact", "--nocapture"])
-        .env(PART, "program")
-        .env(ENV_SPOOL, dir.path())
-        .output()
-        .expect("it starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    let mut processes = std::fs::read_dir(dir.path()).expect("readable");
-    let process = processes.next().expect("a process").expect("readable");
-    let spool = ProcessSpool::open(&process.path()).expect("a spool");
+    let Recording { spool, .. } = &Recording::whole(&mut command(test, "program"));
     let strings: BTreeMap<_, _> = spool
         .entries
         .iter()
@@ -104,10 +91,10 @@ fn spans_belong_to_the_gs_that_made_them() {
     let mut closed: BTreeMap<SpanId, u32> = BTreeMap::new();
     // Which G entered and left which span, to be compared when all makers are known.
     let mut uses = Vec::new();
-    for (writer, _) in spool.writers() {
+    for stream in streams(spool).into_values() {
         let mut running = GId::NONE;
-        for r in spool.stream(writer) {
-            match r.expect("whole records").event {
+        for r in stream {
+            match r.event {
                 Event::Start { g, .. } => running = g,
                 Event::SpanOpen {
                     span,

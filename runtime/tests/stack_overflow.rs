@@ -1,31 +1,18 @@
 //! What becomes of a program whose G needs more stack than it has, and of one that faults for another reason.
 //!
-//! Each case ends its process, so it is run by this test binary executing itself: `GMP_TEST_CASE` says which.
+//! Each case ends its process, so it is run by this test binary executing itself.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use gmp_runtime::{Builder, go};
-
-const CASE: &str = "GMP_TEST_CASE";
+use gmp_testing::program::{command, is_part, stderr};
 
 /// Runs one test of this binary in a process of its own, as the case of that name.
 fn run_case(case: &str) -> Output {
-    let exe = std::env::current_exe().expect("this binary");
-    Command::new(exe)
-        .args(["--exact", case, "--nocapture"])
-        .env(CASE, case)
-        .env("RUST_BACKTRACE", "full")
-        .output()
-        .expect("this binary runs")
-}
-
-fn is_case(case: &str) -> bool {
-    std::env::var(CASE).is_ok_and(|c| c == case)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let mut command = command(case, case);
+    command.env("RUST_BACKTRACE", "full");
+    command.output().expect("it starts")
 }
 
 /// 512 bytes of stack a call at least.
@@ -40,7 +27,7 @@ fn recurse(depth: u64) -> u64 {
 
 #[test]
 fn endless_recursion_names_the_g_and_aborts() {
-    if is_case("endless_recursion_names_the_g_and_aborts") {
+    if is_part("endless_recursion_names_the_g_and_aborts") {
         // SAFETY: nothing bound to a thread is held.
         unsafe { Builder::new() }.procs(2).run(|| {
             let _ = go(|| recurse(u64::MAX)).join();
@@ -57,7 +44,7 @@ fn endless_recursion_names_the_g_and_aborts() {
 
 #[test]
 fn a_frame_larger_than_the_stack_does_not_jump_over_the_guard() {
-    if is_case("a_frame_larger_than_the_stack_does_not_jump_over_the_guard") {
+    if is_part("a_frame_larger_than_the_stack_does_not_jump_over_the_guard") {
         // SAFETY: nothing bound to a thread is held.
         unsafe { Builder::new() }.procs(1).run(|| {
             let _ = go(|| std::hint::black_box([1u8; 1 << 20])[77]).join();
@@ -72,7 +59,7 @@ fn a_frame_larger_than_the_stack_does_not_jump_over_the_guard() {
 
 #[test]
 fn the_smallest_stack_holds_a_panic_with_its_backtrace() {
-    if is_case("the_smallest_stack_holds_a_panic_with_its_backtrace") {
+    if is_part("the_smallest_stack_holds_a_panic_with_its_backtrace") {
         // SAFETY: nothing bound to a thread is held.
         let panicked = unsafe { Builder::new() }
             .procs(1)
@@ -96,7 +83,7 @@ extern "C" fn earlier_handler(_signal: libc::c_int) {
 
 #[test]
 fn another_fault_goes_to_the_handler_that_was_there_before() {
-    if is_case("another_fault_goes_to_the_handler_that_was_there_before") {
+    if is_part("another_fault_goes_to_the_handler_that_was_there_before") {
         let handler = earlier_handler as extern "C" fn(libc::c_int) as usize;
         // SAFETY: the handler has the signature that `signal` asks for.
         unsafe { libc::signal(libc::SIGSEGV, handler) };

@@ -121,6 +121,8 @@ mod tests {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
+    use gmp_testing::program;
+
     use crate::debug::ENV_DEBUG;
     use crate::{Builder, procs, set_default_procs, set_procs, yield_now};
 
@@ -169,27 +171,12 @@ mod tests {
 
     /// Whether this process is the program of a test; else runs it as that, with the variable set.
     fn is_program(test: &str, variable: &str, value: &str) -> bool {
-        const PROGRAM: &str = "GMP_TEST_PROGRAM";
-        if std::env::var_os(PROGRAM).is_some() {
+        if program::part().is_some() {
             return true;
         }
-        let output = Command::new(std::env::current_exe().expect("this binary"))
-            .args([
-                &format!(
-                    "{}::{test}",
-                    module_path!().split_once("::").expect("in a crate").1
-                ),
-                "--exact",
-            ])
-            .env(PROGRAM, "1")
-            .env(variable, value)
-            .output()
-            .expect("it starts");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success() && said.contains("1 passed"),
-            "{said}"
-        );
+        let (_crate, module) = module_path!().split_once("::").expect("in a crate");
+        let mut command = program::command(&format!("{module}::{test}"), "program");
+        program::succeed(command.env(variable, value));
         false
     }
 

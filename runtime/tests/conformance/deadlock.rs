@@ -7,8 +7,9 @@ use std::process::Stdio;
 use gmp_runtime::net::TcpListener;
 use gmp_runtime::sync::Mutex;
 use gmp_runtime::{Builder, blocking, channel, go, lock_os_thread, set_max_threads};
+use gmp_testing::program::{command, is_part, stderr};
 
-use crate::program::{alone, as_test, is_part};
+use crate::program::alone;
 
 fn builder() -> Builder {
     // SAFETY: nothing bound to a thread is held over a call into the runtime.
@@ -154,7 +155,7 @@ fn waiting_for_the_network_is_no_deadlock() {
             }
         });
     }
-    let mut child = as_test(
+    let mut child = command(
         "deadlock::waiting_for_the_network_is_no_deadlock",
         "netpoll",
     )
@@ -195,8 +196,8 @@ fn exhaust() {
 }
 
 fn exhausts(test: &str, part: &str) {
-    let output = as_test(test, part).output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = command(test, part).output().expect("it starts");
+    let said = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     let want = "runtime: program exceeds 10-thread limit\nfatal error: thread exhaustion\n";
     assert!(said.starts_with(want), "{said}");

@@ -11,10 +11,7 @@ use gmp_runtime::{
     yield_now,
 };
 
-fn run<T: Send + 'static>(procs: usize, main: impl FnOnce() -> T + Send + 'static) -> T {
-    // SAFETY: nothing bound to a thread is held over a call into the runtime.
-    unsafe { Builder::new() }.procs(procs).run(main)
-}
+use crate::run;
 
 fn number(metrics: &Metrics, name: &str) -> u64 {
     metrics

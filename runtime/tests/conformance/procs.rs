@@ -2,7 +2,6 @@
 //! That the cgroup's quota is followed is tested beside the code (`sched/default_procs.rs`), since a test can't change its own CPUs upwards.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,17 +10,13 @@ use gmp_runtime::{
     Builder, channel, checkpoint, go, inspect, num_goroutines, procs, set_default_procs, set_procs,
     syscall, time, yield_now,
 };
+use gmp_testing::Recording;
+use gmp_testing::program::{command, is_part, succeed};
 use gmp_trace::event::{Event, StwKind};
 use gmp_trace::ids::{GId, MId, PId};
-use gmp_trace::order::{Ordered, Orderer, Step};
-use gmp_trace::spool::reader::ProcessSpool;
+use gmp_trace::version::ENV_COUNTERS;
 
-use crate::program::{as_test, is_part};
-
-fn run<T: Send + 'static>(procs: usize, main: impl FnOnce() -> T + Send + 'static) -> T {
-    // SAFETY: nothing bound to a thread is held over a call into the runtime.
-    unsafe { Builder::new() }.procs(procs).run(main)
-}
+use crate::run;
 
 #[test]
 fn stopping_the_world_in_two_ways_at_once_beside_gs_that_respawn_does_not_hang() {
@@ -164,8 +159,7 @@ fn after_the_end_of_a_runtime_there_is_no_world_to_stop() {
         return;
     }
     let test = "procs::after_the_end_of_a_runtime_there_is_no_world_to_stop";
-    let output = as_test(test, "after_the_end").output().expect("it starts");
-    assert!(output.status.success(), "{output:?}");
+    succeed(&mut command(test, "after_the_end"));
 }
 
 /// Sets the CPUs of all threads of this process.
@@ -222,8 +216,7 @@ fn the_affinity_mask_is_the_default_and_is_followed() {
         });
     }
     let test = "procs::the_affinity_mask_is_the_default_and_is_followed";
-    let output = as_test(test, "affinity").output().expect("it starts");
-    assert!(output.status.success(), "{output:?}");
+    succeed(&mut command(test, "affinity"));
 }
 
 /// As many stops of each kind as Go's test makes.
@@ -264,25 +257,6 @@ fn stops() {
     });
 }
 
-fn ordered(dir: &Path) -> Vec<Ordered> {
-    let process = std::fs::read_dir(dir)
-        .expect("readable")
-        .next()
-        .expect("a process")
-        .expect("readable");
-    let spool = ProcessSpool::open(&process.path()).expect("a spool");
-    let mut orderer = Orderer::new(false);
-    for (writer, m) in spool.writers() {
-        let stream = spool.stream(writer).map(|r| r.expect("whole records"));
-        orderer.add(writer, m, stream);
-    }
-    std::iter::from_fn(|| match orderer.next() {
-        Step::Event(event) => Some(event),
-        Step::Pending | Step::End => None,
-    })
-    .collect()
-}
-
 /// Who runs what on which P, as the events tell it.
 #[derive(Default)]
 struct Running {
@@ -318,19 +292,13 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
     if is_part("stops") {
         return stops();
     }
-    let dir = tempfile::tempdir().expect("a temporary folder");
     let test = "procs::after_a_stop_each_g_goes_on_on_its_p_and_its_m";
-    let output = as_test(test, "stops")
-        .env(gmp_trace::version::ENV_SPOOL, dir.path())
-        .env(gmp_trace::version::ENV_COUNTERS, "none")
-        .output()
-        .expect("it starts");
-    assert!(output.status.success(), "{output:?}");
+    let recording = Recording::whole(command(test, "stops").env(ENV_COUNTERS, "none"));
     let mut running = Running::default();
     // Per kind: stops at which two Gs ran, and those after which one of them did not go on as before.
     let mut stops: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
     let mut before = None;
-    for o in ordered(dir.path()) {
+    for o in recording.history() {
         let m = o.m;
         match o.event {
             Event::StwBegin { kind } if kind != StwKind::Shutdown => {

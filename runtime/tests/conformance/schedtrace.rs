@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use gmp_runtime::{Builder, channel, go, lock_os_thread};
-
-use crate::program::{as_test, is_part};
+use gmp_testing::program::{command, is_part};
 
 /// Waits for ever; a locked G and another wait too. The thread that holds the sender keeps it from being a deadlock.
 fn waits() {
@@ -27,7 +26,7 @@ fn waits() {
 
 /// The lines that the program prints, until `enough` has seen what it wants.
 fn lines(test: &str, debug: &str, mut enough: impl FnMut(&str) -> bool) -> Vec<String> {
-    let mut child = as_test(test, "waits")
+    let mut child = command(test, "waits")
         .env("GMP_DEBUG", debug)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

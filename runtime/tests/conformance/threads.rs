@@ -1,6 +1,5 @@
 //! Gs that are locked to their threads. Go: `proc_test.go`, `crash_cgo_test.go`.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,16 +8,12 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use gmp_runtime::{
-    Builder, blocking, channel, go, inspect, lock_os_thread, num_threads, set_procs, time,
-    unlock_os_thread, yield_now,
+    blocking, channel, go, inspect, lock_os_thread, num_threads, set_procs, time, unlock_os_thread,
+    yield_now,
 };
+use gmp_testing::program::{command, is_part, succeed};
 
-use crate::program::{as_test, is_part};
-
-fn run<T: Send + 'static>(procs: usize, main: impl FnOnce() -> T + Send + 'static) -> T {
-    // SAFETY: nothing bound to a thread is held over a call into the runtime.
-    unsafe { Builder::new() }.procs(procs).run(main)
-}
+use crate::run;
 
 fn thread() -> ThreadId {
     std::thread::current().id()
@@ -366,12 +361,6 @@ fn the_process_ends_though_locked_gs_wait() {
             is_ready.recv().expect("sent");
         });
     }
-    let status = as_test(
-        "threads::the_process_ends_though_locked_gs_wait",
-        "abandons",
-    )
-    .stdout(std::process::Stdio::null())
-    .status()
-    .expect("it starts");
-    assert!(status.success() && status.signal().is_none(), "{status}");
+    let test = "threads::the_process_ends_though_locked_gs_wait";
+    succeed(&mut command(test, "abandons"));
 }

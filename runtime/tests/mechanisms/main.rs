@@ -1,11 +1,10 @@
 //! The policies that are mechanisms of the runtime, each on a real runtime: what a knob says is what happens.
 //!
-//! What is to be read from events is recorded by running this binary again as the program (`program`).
+//! What needs a process of its own, or is to be read from events, is run as another program (`gmp_testing`), whose part is the policy.
 
 mod monitor;
 mod netpoll;
 mod pinning;
-mod program;
 mod queues;
 mod runnext;
 mod syscalls;

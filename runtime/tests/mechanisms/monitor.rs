@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use gmp_runtime::{Tally, checkpoint, go, time};
+use gmp_testing::program::{command, part, succeed};
 
-use crate::{count, program, run};
+use crate::{count, run};
 
 #[test]
 fn time_slices_are_watched_again_after_all_ps_were_idle() {
@@ -40,10 +41,10 @@ fn rounds() -> u64 {
 #[test]
 fn sysmon_pauses_for_longer_after_as_many_rounds_as_the_policy_says() {
     const TEST: &str = "monitor::sysmon_pauses_for_longer_after_as_many_rounds_as_the_policy_says";
-    let Some(policy) = program::policy() else {
+    let Some(policy) = part() else {
         for patience in [0, 1_000_000] {
             let policy = format!("sysmon=1ms,sysmon_max=10s,sysmon_patience={patience}");
-            program::succeeded(&program::command(TEST, &policy).output().expect("it starts"));
+            succeed(&mut command(TEST, &policy));
         }
         return;
     };

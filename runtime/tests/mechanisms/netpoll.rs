@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use gmp_runtime::net::{TcpListener, TcpStream};
 use gmp_runtime::{JoinHandle, Tally, go, time};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, part, says, succeed};
 use gmp_trace::event::{Event, Kind, MKind, Placed, Via};
 use gmp_trace::ids::MId;
+use gmp_trace::order::Ordered;
 
-use crate::{count, program, run};
+use crate::{count, run};
 
 /// Gs that each wait for a byte, and the sockets that they wait for, as plain ones of the kernel.
 fn readers(n: u32) -> (Vec<JoinHandle<()>>, Vec<std::net::TcpStream>) {
@@ -82,15 +85,13 @@ fn ready_together(policy: &str) {
 
 #[test]
 fn what_was_polled_goes_where_the_policy_says() {
-    if let Some(policy) = program::policy() {
+    if let Some(policy) = part() {
         return ready_together(&policy);
     }
     let placed = |policy: &str, wanted: Placed| {
-        let recording = program::record(
-            "netpoll::what_was_polled_goes_where_the_policy_says",
-            policy,
-        );
-        let polled = recording.events.iter().filter(|o| match o.event {
+        const TEST: &str = "netpoll::what_was_polled_goes_where_the_policy_says";
+        let history = Recording::whole(&mut command(TEST, policy)).history();
+        let polled = history.iter().filter(|o| match o.event {
             Event::Ready {
                 via: Via::Netpoll,
                 placed,
@@ -144,8 +145,8 @@ fn echo(clients: u32, rounds: u32) {
 }
 
 /// The threads of a recording, by what they are.
-fn kinds(recording: &program::Recording) -> BTreeMap<MId, MKind> {
-    let starts = recording.events.iter().filter_map(|o| match o.event {
+fn kinds(history: &[Ordered]) -> BTreeMap<MId, MKind> {
+    let starts = history.iter().filter_map(|o| match o.event {
         Event::MStart { kind, .. } => Some((o.m, kind)),
         _ => None,
     });
@@ -154,17 +155,14 @@ fn kinds(recording: &program::Recording) -> BTreeMap<MId, MKind> {
 
 #[test]
 fn a_thread_polls_and_the_loop_does_not_or_the_other_way_round() {
-    if let Some(policy) = program::policy() {
+    if let Some(policy) = part() {
         return run(2, &policy, || echo(6, 40));
     }
     let polls_by_thread = |policy: &str| {
-        let recording = program::record(
-            "netpoll::a_thread_polls_and_the_loop_does_not_or_the_other_way_round",
-            policy,
-        );
-        let kinds = kinds(&recording);
-        let polls: Vec<_> = recording
-            .events
+        const TEST: &str = "netpoll::a_thread_polls_and_the_loop_does_not_or_the_other_way_round";
+        let history = Recording::whole(&mut command(TEST, policy)).history();
+        let kinds = kinds(&history);
+        let polls: Vec<_> = history
             .iter()
             .filter(|o| o.event.kind() == Kind::Netpoll)
             .map(|o| kinds[&o.m] == MKind::Netpoll)
@@ -227,9 +225,9 @@ fn naps() -> u64 {
 #[test]
 fn an_idle_process_with_a_poller_thread_sleeps() {
     const TEST: &str = "netpoll::an_idle_process_with_a_poller_thread_sleeps";
-    let Some(policy) = program::policy() else {
+    let Some(policy) = part() else {
         for policy in ["netpoll=thread", "netpoll=loop"] {
-            program::succeeded(&program::command(TEST, policy).output().expect("it starts"));
+            succeed(&mut command(TEST, policy));
         }
         return;
     };
@@ -245,35 +243,18 @@ fn an_idle_process_with_a_poller_thread_sleeps() {
     });
 }
 
-/// What the program of the test says about its deadlock; it is ended then.
-fn deadlock(test: &str, policy: &str) -> String {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let said = dir.path().join("stderr");
-    let mut child = program::command(test, policy)
-        .stderr(std::fs::File::create(&said).expect("a file"))
-        .spawn()
-        .expect("it starts");
-    let report = loop {
-        let text = std::fs::read_to_string(&said).expect("readable");
-        if text.contains("goroutine 1 [chan receive]") && text.ends_with('\n') {
-            break text;
-        }
-        assert!(child.try_wait().expect("a child").is_none(), "{text}");
-        std::thread::yield_now();
-    };
-    child.kill().expect("it runs");
-    child.wait().expect("a child");
-    report
-}
-
 #[test]
 fn a_deadlock_is_found_beside_a_poller_thread_which_could_wake_no_g() {
     const TEST: &str = "netpoll::a_deadlock_is_found_beside_a_poller_thread_which_could_wake_no_g";
-    let Some(policy) = program::policy() else {
-        let report = deadlock(TEST, "netpoll=thread");
-        assert!(report.contains("goroutines are asleep"), "{report}");
+    let Some(policy) = part() else {
+        let report = |policy| says(&mut command(TEST, policy), "goroutine 1 [chan receive]");
+        let beside_a_thread = report("netpoll=thread");
+        assert!(
+            beside_a_thread.contains("goroutines are asleep"),
+            "{beside_a_thread}"
+        );
         // The harness has a thread that is not the runtime's; the poller thread is not counted with it.
-        assert_eq!(report, deadlock(TEST, "netpoll=loop"));
+        assert_eq!(beside_a_thread, report("netpoll=loop"));
         return;
     };
     run(2, &policy, || {

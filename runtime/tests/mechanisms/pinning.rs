@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gmp_runtime::{Tally, blocking, go};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, part, stderr, succeed};
 use gmp_trace::spool::tables::Entry;
 use gmp_trace::version::info;
 
-use crate::{count, program, run};
+use crate::{count, run};
 
 /// The CPUs that the calling thread may use, as the kernel lists them: `0-3,8`.
 fn allowed() -> String {
@@ -117,11 +119,11 @@ fn an_m_that_takes_another_p_goes_to_its_cpu() {
 #[test]
 fn the_recording_says_which_cpus_they_are() {
     const TEST: &str = "pinning::the_recording_says_which_cpus_they_are";
-    if let Some(policy) = program::policy() {
+    if let Some(policy) = part() {
         return run(2, &policy, || ());
     }
     let stated = |policy| {
-        let recording = program::record(TEST, policy);
+        let recording = Recording::whole(&mut command(TEST, policy));
         recording.spool.entries.iter().find_map(|e| match e {
             Entry::Info { key, value } if key == info::PINNED_CPUS => Some(value.clone()),
             _ => None,
@@ -172,11 +174,8 @@ fn refuse_affinity() {
 #[test]
 fn a_kernel_that_refuses_is_reported_once_and_the_program_goes_on() {
     const TEST: &str = "pinning::a_kernel_that_refuses_is_reported_once_and_the_program_goes_on";
-    let Some(policy) = program::policy() else {
-        let output = program::command(TEST, "pin=core").output();
-        let output = output.expect("it starts");
-        program::succeeded(&output);
-        let said = String::from_utf8_lossy(&output.stderr);
+    let Some(policy) = part() else {
+        let said = stderr(&succeed(&mut command(TEST, "pin=core")));
         assert_eq!(said.matches("cannot be pinned").count(), 1, "{said}");
         return;
     };

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gmp_runtime::{Tally, checkpoint, go};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, part};
 use gmp_trace::event::{Event, Placed, PreemptCause};
 
-use crate::{count, program, run};
+use crate::{count, run};
 
 #[test]
 fn no_more_gs_come_from_the_global_queue_at_once_than_the_policy_says() {
@@ -44,16 +46,13 @@ fn hogs(policy: &str) {
 
 #[test]
 fn a_g_whose_time_slice_is_over_goes_where_the_policy_says() {
-    if let Some(policy) = program::policy() {
+    if let Some(policy) = part() {
         return hogs(&policy);
     }
     let placed = |policy| {
-        let recording = program::record(
-            "queues::a_g_whose_time_slice_is_over_goes_where_the_policy_says",
-            policy,
-        );
-        let places: Vec<_> = recording
-            .events
+        const TEST: &str = "queues::a_g_whose_time_slice_is_over_goes_where_the_policy_says";
+        let history = Recording::whole(&mut command(TEST, policy)).history();
+        let places: Vec<_> = history
             .iter()
             .filter_map(|o| match o.event {
                 Event::Preempt {

@@ -6,8 +6,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use gmp_runtime::{Tally, blocking, go, procs, set_procs, syscall};
+use gmp_testing::program::{command, part, succeed};
 
-use crate::{count, program, run};
+use crate::{count, run};
 
 /// Long enough for many rounds of sysmon. No test waits for something in this time: they say that it does not happen.
 const MANY_ROUNDS: Duration = Duration::from_millis(40);
@@ -69,9 +70,9 @@ fn a_call_that_is_known_to_block_gives_its_p_away_under_every_policy() {
 fn a_p_that_stays_with_its_call_is_stopped_with_the_world() {
     const TEST: &str = "syscalls::a_p_that_stays_with_its_call_is_stopped_with_the_world";
     // A program of its own: the thread below means the last runtime that was started.
-    let Some(policy) = program::policy() else {
-        let output = program::command(TEST, "syscall=never").output();
-        return program::succeeded(&output.expect("it starts"));
+    let Some(policy) = part() else {
+        succeed(&mut command(TEST, "syscall=never"));
+        return;
     };
     run(1, &policy, || {
         // A call that waits for the world to stop, and for another G, which the stop lets run.

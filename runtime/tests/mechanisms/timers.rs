@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use gmp_runtime::{go, time};
+use gmp_testing::Recording;
+use gmp_testing::program::{command, part};
 use gmp_trace::event::Event;
+use gmp_trace::order::Ordered;
 
-use crate::program::{self, Recording};
 use crate::run;
 
 const PS: u32 = 3;
@@ -36,9 +38,9 @@ fn sleepers(policy: &str) {
 }
 
 /// How many timers fired from each heap.
-fn heaps(recording: &Recording) -> BTreeMap<u32, u32> {
+fn heaps(history: &[Ordered]) -> BTreeMap<u32, u32> {
     let mut heaps = BTreeMap::new();
-    for o in &recording.events {
+    for o in history {
         if let Event::Timer { heap, .. } = o.event {
             *heaps.entry(heap.0).or_default() += 1;
         }
@@ -49,14 +51,12 @@ fn heaps(recording: &Recording) -> BTreeMap<u32, u32> {
 
 #[test]
 fn a_timer_is_put_where_the_policy_says() {
-    if let Some(policy) = program::policy() {
+    if let Some(policy) = part() {
         return sleepers(&policy);
     }
     let record = |policy| {
-        heaps(&program::record(
-            "timers::a_timer_is_put_where_the_policy_says",
-            policy,
-        ))
+        const TEST: &str = "timers::a_timer_is_put_where_the_policy_says";
+        heaps(&Recording::whole(&mut command(TEST, policy)).history())
     };
     // Each of the Gs starts its first timer on another P.
     assert_eq!(record("default").len(), PS as usize);

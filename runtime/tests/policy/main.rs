@@ -11,19 +11,15 @@ mod spin;
 mod steal;
 mod sysmon;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gmp_runtime::{Builder, Stats, stats};
+use gmp_testing::{Recording, program};
 use gmp_trace::event::Event;
 use gmp_trace::ids::MId;
-use gmp_trace::order::{Ordered, Orderer, Step};
+use gmp_trace::order::Ordered;
 use gmp_trace::queues::{At, Queue, Queues, Watch};
-use gmp_trace::spool::reader::ProcessSpool;
-use gmp_trace::version::{ENV_POLICY, ENV_SPOOL};
-
-/// Set in the recorded program: its name.
-const PROGRAM: &str = "GMP_TEST_PROGRAM";
+use gmp_trace::version::ENV_POLICY;
 
 /// Makes the table of the programs that are recorded.
 macro_rules! programs {
@@ -67,7 +63,7 @@ programs! {
 /// The recorded program, when a test runs this binary again; nothing else.
 #[test]
 fn recorded_program() {
-    if let Ok(name) = std::env::var(PROGRAM) {
+    if let Some(name) = program::part() {
         run_program(&name);
     }
 }
@@ -78,28 +74,8 @@ struct History(Vec<Ordered>);
 impl History {
     /// Runs a program under a policy, in a process of its own, which is this binary again.
     fn of(program: &str, policy: &str) -> History {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let output = Command::new(std::env::current_exe().expect("this binary"))
-            .args([
-                "recorded_program",
-                "--exact",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(PROGRAM, program)
-            .env(ENV_POLICY, policy)
-            .env(ENV_SPOOL, dir.path())
-            .output()
-            .expect("it starts");
-        assert!(output.status.success(), "{program}, {policy}: {output:?}");
-        let process = std::fs::read_dir(dir.path())
-            .expect("readable")
-            .next()
-            .unwrap_or_else(|| panic!("{program} was not recorded: {output:?}"))
-            .expect("readable");
-        let spool = ProcessSpool::open(&process.path()).expect("a spool");
-        assert!(spool.finished && spool.lost == 0);
-        History(ordered(&spool))
+        let mut command = program::command("recorded_program", program);
+        History(Recording::whole(command.env(ENV_POLICY, policy)).history())
     }
 
     fn events(&self) -> impl Iterator<Item = &Event> {
@@ -144,25 +120,6 @@ impl History {
             queues.event(At { p: o.p, running }, &o.event, false, &mut longest);
         }
         longest.0
-    }
-}
-
-fn ordered(spool: &ProcessSpool) -> Vec<Ordered> {
-    let mut orderer = Orderer::new(false);
-    for (writer, m) in spool.writers() {
-        let stream = spool.stream(writer).map(|r| r.expect("whole records"));
-        orderer.add(writer, m, stream);
-    }
-    let mut all = Vec::new();
-    loop {
-        match orderer.next() {
-            Step::Event(o) => {
-                assert_eq!(o.note, None, "{o:?}");
-                all.push(o);
-            }
-            Step::Pending => unreachable!("whole streams"),
-            Step::End => return all,
-        }
     }
 }
 
