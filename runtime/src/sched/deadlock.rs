@@ -8,6 +8,7 @@
 //! no `Goexit` by which it could end and leave the program waiting.
 
 use std::fmt::Write;
+use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -78,17 +79,23 @@ fn foreign_threads(sched: &Sched, locked: &Locked) -> usize {
         .flatten()
         .filter(|task| {
             let tid = task.file_name().to_string_lossy().parse().unwrap_or(0);
-            let is_called = |name: &str| {
-                std::fs::read_to_string(task.path().join("comm"))
-                    .is_ok_and(|comm| comm.starts_with(name))
+            let name = match std::fs::read(task.path().join("comm")) {
+                Ok(name) => name,
+                // *Listed, and gone before its name was read*: it ended, and was counted as one that could wake a G.
+                Err(gone) => return !has_ended(&gone),
             };
-            let ended = locked.ended_tids.contains(&tid) && is_called("gmp-m");
+            let ended = locked.ended_tids.contains(&tid) && name.starts_with(b"gmp-m");
             !ours.contains(&tid)
                 && !ended
-                && !is_called("gmp-spool")
-                && !is_called(poller_thread::NAME)
+                && !name.starts_with(b"gmp-spool")
+                && !name.starts_with(poller_thread::NAME.as_bytes())
         })
         .count()
+}
+
+/// Whether a file of a thread cannot be read because there is no such thread; any other error says nothing about it.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Every G that has not ended, what it waits for and where it was spawned.
