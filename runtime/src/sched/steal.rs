@@ -105,7 +105,9 @@ pub(crate) fn from_others(m: &'static M, p: &'static P, poll_until: &mut u64) ->
                     *poll_until = timers::earlier(*poll_until, victim.timers.next_when());
                 }
             }
-            if victim.state() == PState::Idle {
+            // *The P on its way*: it is idle too while an M that is to run its queue is being woken, and `find::recheck` sees that queue.
+            // It would send every thief back here, around and around, if the P were passed over. Go passes over those on its idle list.
+            if victim.state() == PState::Idle && victim.runq.is_empty() {
                 continue;
             }
             m.search.set((m.search.get().0, m.search.get().1 + 1));
@@ -276,6 +278,39 @@ mod tests {
             // With one CPU to run on they are equally near, and either comes first.
             assert!(near != far || first.iter().all(|n| *n > 0), "{first:?}");
             done.store(1, Ordering::Release);
+        });
+    }
+
+    /// The other P is as `handoff_p` has it while it wakes an M for it: off the list of idle ones, with a G in its ring, and idle still.
+    #[test]
+    fn a_p_that_is_being_handed_over_is_a_victim() {
+        let policy = "runnext=off,time_slice=10s".parse().expect("a policy");
+        // SAFETY: no value bound to a thread is held over a call into the runtime.
+        let runtime = unsafe { crate::Builder::new() }.procs(2).policy(policy);
+        runtime.run(|| {
+            let m = m::current().expect("an M");
+            let p = m.held_p();
+            let other = loop {
+                // The one M that may have it looks for work, and finds none.
+                match wake::take_idle_p(m.sched) {
+                    Some(other) => break other,
+                    None => std::thread::yield_now(),
+                }
+            };
+            let ran = crate::go(|| ());
+            // SAFETY: this M holds `p`, and has taken `other`.
+            let moved = unsafe {
+                let (g, _) = p.runq.pop_front().expect("nobody else has a P");
+                other.runq.push_back(g)
+            };
+            assert!(moved.is_ok());
+            let Outcome::Got(pick) = from_others(m, p, &mut 0) else {
+                panic!("there is a G");
+            };
+            // SAFETY: as above.
+            assert!(unsafe { p.runq.push_back(pick.g) }.is_ok());
+            wake::put_idle_p(m.sched, &mut m.sched.lock(), other);
+            ran.join().expect("no panic");
         });
     }
 }
