@@ -79,6 +79,11 @@ impl Null {
         }
         ((self.squares - self.sum * self.sum / n) / (n - 1.0) / n).max(0.0)
     }
+
+    /// By how much the reading of an interval may have counted more, if it counted up to `cold` times as much.
+    fn coldness(&self, cold: f64) -> f64 {
+        self.mean() * (cold - 1.0).max(0.0)
+    }
 }
 
 /// The intervals of a class.
@@ -362,7 +367,7 @@ impl<const N: usize> Sample<N> {
             f64::INFINITY
         };
         let half = quantile(freedom) * variance.sqrt();
-        let coldness = readings * null.mean() * (cold - 1.0).max(0.0);
+        let coldness = readings * null.coldness(cold);
         let running = self.running_ns();
         let uncovered = self.uncovered_ns();
         let worth = if read.wy > 0.0 {
@@ -410,8 +415,9 @@ impl<const N: usize> Sample<N> {
         }
     }
 
-    /// The total of time on a CPU, of which `counter` holds the time without one. `most` is what nothing exceeds.
-    pub fn clock(&self, counter: usize, most: Option<f64>) -> Estimate {
+    /// The total of time on a CPU, of which `counter` holds the time without one: less the mean of `null`, as in [`Sample::events`], so that
+    /// its error is one of this total too. `most` is what nothing exceeds.
+    pub fn clock(&self, counter: usize, null: &Null, most: Option<f64>, cold: f64) -> Estimate {
         let read = self.whole(counter);
         let running = self.running_ns();
         let n = read.n;
@@ -425,8 +431,13 @@ impl<const N: usize> Sample<N> {
             exact,
             why,
         };
+        let of_null = |readings: f64| {
+            let half = quantile(null.n.saturating_sub(1) as f64) * null.variance().sqrt();
+            (readings * half, readings * (half + null.coldness(cold)))
+        };
         if exact {
-            return of(read.y, read.y, read.y, None);
+            let (less, more) = of_null(n as f64);
+            return of(read.y, read.y - less, read.y + more, None);
         }
         let uncovered = self.uncovered_ns();
         if n == 0 || uncovered >= running {
@@ -444,14 +455,20 @@ impl<const N: usize> Sample<N> {
         };
         let worth = read.wy * read.wy / read.wwyy.max(f64::MIN_POSITIVE);
         let why = (uncovered > 0.0).then_some(Why::Uncovered);
+        let (less, more) = of_null(ratio.intervals);
+        let least = read.y.min(lost - less);
         if worth >= SYMMETRIC {
             let half = quantile(ratio.freedom) * ratio.variance.sqrt();
-            let least = (ratio.total - half).max(read.y);
-            let at_most = (ratio.total + half + uncovered).max(lost);
-            return known(of(lost, least, at_most, why));
+            let at_most = (ratio.total + half + more + uncovered).max(lost);
+            return known(of(
+                lost,
+                (ratio.total - half - less).max(least),
+                at_most,
+                why,
+            ));
         }
         let at_most: f64 = (0..CLASSES).map(|i| self.most_lost(i, counter)).sum();
-        known(of(lost, read.y, at_most.max(lost), why))
+        known(of(lost, least, at_most.max(lost) + more, why))
     }
 
     /// The most time without a CPU in the intervals of a class.

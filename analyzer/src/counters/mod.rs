@@ -68,7 +68,7 @@ impl Counters {
         let counter = def.counter as usize;
         let most = self.most(def);
         if is_clock(def) {
-            return totals.clock(counter, most);
+            return totals.clock(counter, &self.nulls[counter], most, self.cold());
         }
         totals.events(counter, &self.nulls[counter], most, self.cold())
     }

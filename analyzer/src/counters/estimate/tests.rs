@@ -227,7 +227,7 @@ fn time_on_a_cpu_holds_the_truth_whether_an_interruption_was_read_or_not() {
                 sample.unread(*x);
             }
         }
-        let e = sample.clock(0, None);
+        let e = sample.clock(0, &Null::default(), None, 1.0);
         let high = e.high.expect("the time that passed");
         assert!(high <= running + 1.0);
         covered += u32::from(e.low <= truth && truth <= high);
@@ -255,11 +255,37 @@ fn time_on_a_cpu_that_is_often_lost_is_estimated() {
                 sample.unread(*x);
             }
         }
-        let e = sample.clock(0, None);
+        let e = sample.clock(0, &Null::default(), None, 1.0);
         let high = e.high.expect("a limit");
         assert!(high - e.low < 0.1 * running, "{e:?}");
         covered += u32::from(e.low <= truth && truth <= high);
     }
     let share = f64::from(covered) / f64::from(ROUNDS);
     assert!((0.93..=0.97).contains(&share), "{share}");
+}
+
+/// Where every interval is read, what remains uncertain is what a reading costs: it is taken off, and known from a few null readings only.
+#[test]
+fn time_on_a_cpu_that_is_read_everywhere_has_the_readings_error() {
+    let mut random = Random(17);
+    let all: Vec<f64> = (0..2_000).map(|_| length(&mut random)).collect();
+    let lost: f64 = all.iter().map(|x| x / 4.0).sum();
+    let truth = all.iter().sum::<f64>() - lost;
+    let (mut covered, mut exact) = (0, 0);
+    for _ in 0..ROUNDS {
+        let mut null = Null::default();
+        (0..NULLS).for_each(|_| null.add(COST * (0.5 + random.next())));
+        let mut sample = Sample::<1>::default();
+        for x in &all {
+            let counted = x * 0.75 + COST * (0.5 + random.next());
+            sample.read(*x, &[Some(x - (counted - null.mean()))], 1.0);
+        }
+        let e = sample.clock(0, &null, None, 1.0);
+        let (total, high) = (e.total.expect("all was read"), e.high.expect("a limit"));
+        assert!(e.exact && e.low <= total && total <= high);
+        covered += u32::from(e.low <= truth && truth <= high);
+        exact += u32::from(e.low == high);
+    }
+    let share = f64::from(covered) / f64::from(ROUNDS);
+    assert!((0.93..=0.97).contains(&share) && exact == 0, "{share}");
 }
