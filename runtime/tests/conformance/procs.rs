@@ -238,20 +238,23 @@ fn stops() {
                 std::hint::spin_loop();
             }
         });
-        for i in 0..2 * STOPS {
-            // It runs on the other P, beside this one.
+        let wait_until_it_runs_beside_this_one = || {
             let seen = began.load(Ordering::Relaxed);
             while began.load(Ordering::Relaxed) < seen + 100 {
                 std::hint::spin_loop();
                 checkpoint();
             }
-            if i % 2 == 0 {
-                inspect::run_queues();
-            } else {
-                // 4, 3, 4 and so on: the two that are used stay.
-                set_procs(4 - i / 2 % 2);
+        };
+        for _ in 0..STOPS {
+            wait_until_it_runs_beside_this_one();
+            inspect::run_queues();
+            for n in [3, 2] {
+                wait_until_it_runs_beside_this_one();
+                set_procs(n);
             }
         }
+        // Without a G of its own this M would steal the other one.
+        wait_until_it_runs_beside_this_one();
         stop.store(true, Ordering::Relaxed);
         busy.join().expect("no panic");
     });
@@ -295,38 +298,44 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
     let test = "procs::after_a_stop_each_g_goes_on_on_its_p_and_its_m";
     let recording = Recording::whole(command(test, "stops").env(ENV_COUNTERS, "none"));
     let mut running = Running::default();
-    // Per kind: stops at which two Gs ran, and those after which one of them did not go on as before.
+    // After how many stops of each kind they went on, and after how many of these on the same Ms.
     let mut stops: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
     let mut before = None;
+    let mut procs = 2;
     for o in recording.history() {
         let m = o.m;
+        running.see(m, &o.event);
         match o.event {
+            Event::Procs { procs: now, .. } => procs = now,
             Event::StwBegin { kind } if kind != StwKind::Shutdown => {
                 before = Some((kind, running.all()));
             }
+            // The first start of a G after the stop; the stopper's own G never stopped.
             Event::Start { g, .. } => {
-                running.see(m, &o.event);
-                // The first start of a G after the stop; the stopper's own G never stopped.
-                if let Some((kind, gs)) = &mut before
-                    && let Some(was) = gs.remove(&g)
-                    && gs.len() == 1
+                let Some((kind, gs)) = before.take() else {
+                    continue;
+                };
+                // A third P without a G has an M that steals, maybe from a P whose M is still on its way; and that P goes away again.
+                let stay = gs.values().all(|(p, _)| p.0 < 2);
+                if let Some((p, on)) = gs.get(&g)
+                    && procs == 2
+                    && gs.len() == 2
+                    && stay
                 {
-                    let seen = stops.entry(*kind as u64).or_default();
+                    let seen = stops.entry(kind as u64).or_default();
                     seen.0 += 1;
-                    seen.1 += usize::from(running.all().get(&g) != Some(&was));
-                    before = None;
+                    seen.1 += usize::from(*on == m);
+                    assert_eq!(running.p.get(&m), Some(p), "{g} after {kind:?}");
                 }
-                continue;
             }
             _ => {}
         }
-        running.see(m, &o.event);
     }
     for kind in [StwKind::Inspect, StwKind::SetProcs] {
-        let (seen, missed) = stops.get(&(kind as u64)).copied().unwrap_or_default();
-        assert!(seen >= STOPS / 2, "{kind:?}: {seen} stops seen");
-        // As Go's test: where a G goes on is best effort.
-        assert!(missed * 4 <= seen, "{kind:?}: {missed} of {seen}");
+        let (seen, same) = stops.get(&(kind as u64)).copied().unwrap_or_default();
+        // The M is best effort, as in Go: the old one may still be on its way to where it is looked for.
+        assert!(same > 0, "{kind:?}: {same} of {seen}");
+        println!("{kind:?}: {seen} seen, {same} on the same M");
     }
 }
 
