@@ -104,14 +104,13 @@ impl PollDesc {
         }
         if self.state(d) == Waited::Ready {
             let me = Unparker::current().into_raw();
-            let waiters = self.waiters;
             // Counted before the token can be taken out, so that the count is never less than nothing.
-            waiters.fetch_add(1, Ordering::SeqCst);
+            self.waiters.fetch_add(1, Ordering::SeqCst);
             let foreign = crate::sched::m::running().is_none();
             park::park(reason, object, &mut || {
                 let waits = semaphore.commit(me);
                 if !waits {
-                    waiters.fetch_sub(1, Ordering::SeqCst);
+                    self.waits_no_more();
                 } else if foreign && let Some(sched) = crate::sched::home() {
                     // A thread does not come by the scheduler afterwards: if nobody polls, an M is to.
                     crate::sched::wake::wake_p(sched);
@@ -134,7 +133,16 @@ impl PollDesc {
             // SAFETY: a waiter stored it in the commit of its park, and it was taken out just now, once.
             unsafe { Unparker::from_raw(token) }.unpark();
             // After it was made runnable: in between, nobody else may find that nothing is waited for.
-            self.waiters.fetch_sub(1, Ordering::SeqCst);
+            self.waits_no_more();
+        }
+    }
+
+    /// One waiter less.
+    fn waits_no_more(&self) {
+        if self.waiters.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(sched) = crate::sched::home()
+        {
+            crate::sched::find::nobody_waits(sched);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Deadlock: no G can ever run again.
 //!
-//! It is looked for when an M parks: if no M is left that runs, is in a system call or polls, no timer waits, and the runtime is not
+//! It is looked for when an M parks, and by the poller thread before it waits for nobody: if no M is left that runs, is in a system call or polls, no timer waits, and the runtime is not
 //! ending, then nobody is left to ready a G, unless a thread that is not the runtime's does. If there is none, the program
 //! ends as Go's does, in Go's words; if there is, the user is warned once.
 //!
@@ -19,8 +19,12 @@ use crate::sched::{Locked, Sched, poller_thread};
 /// The most Gs that the report names one by one.
 const REPORTED: usize = 100;
 
-/// Called under the lock by an M that is about to park. Go: `checkdead`.
+/// Called under the lock by an M that is about to park, or by the poller thread. Go: `checkdead`.
 pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
+    if locked.ms == 0 && locked.ended_tids.is_empty() {
+        // The runtime begins: the main G is being made, and then its M.
+        return;
+    }
     let running = locked.ms - locked.ending_ms - locked.idle_ms.len() - locked.idle_locked.len();
     if running > 0 || sched.is_stopping() || sched.is_shutdown() || locked.global.len() > 0 {
         return;

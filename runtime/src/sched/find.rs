@@ -303,7 +303,7 @@ fn poll_network(m: &'static M) -> Option<Pick> {
     let (first, rest) = gs.split_first()?;
     wake::ready_direct(m, *first, Via::Netpoll);
     wake::inject(m, rest);
-    sched.poller.woken(gs.len());
+    polled(sched, gs.len());
     Some(Pick::new(*first, Source::Netpoll, Rule::Order))
 }
 
@@ -324,7 +324,7 @@ pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> 
             Some(g) => gs.push(g),
             None => {
                 waiter.unpark_thread();
-                sched.poller.woken(1);
+                polled(sched, 1);
             }
         }
     }
@@ -340,6 +340,21 @@ pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> 
         );
     }
     gs
+}
+
+/// Says that `n` of the Gs that [`poll`] gave are runnable now.
+pub(crate) fn polled(sched: &Sched, n: usize) {
+    if n > 0 && sched.poller.woken(n) {
+        nobody_waits(sched);
+    }
+}
+
+/// Nobody waits for the network any more: whoever blocks in the poller for it is to look again, and to park if there is nothing else (see
+/// `poll_turn`).
+pub(crate) fn nobody_waits(sched: &Sched) {
+    if sched.poll_turn.blocks_for_nobody() {
+        sched.poller.wake();
+    }
 }
 
 /// Counts this M as spinning and says so.
@@ -439,7 +454,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     let gs = poll(
         sched,
         m.tracer(),
-        if sched.is_shutdown() {
+        if sched.is_shutdown() || (until == 0 && sched.poller.waiters() == 0) {
             Wait::Now
         } else if until == 0 {
             Wait::Forever
@@ -454,7 +469,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     match wake::take_idle_p(sched) {
         None => {
             wake::inject(m, &gs);
-            sched.poller.woken(gs.len());
+            polled(sched, gs.len());
             Found::Nothing
         }
         Some(p) => {
@@ -463,7 +478,7 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
                 Some((first, rest)) => {
                     wake::ready_direct(m, *first, Via::Netpoll);
                     wake::inject(m, rest);
-                    sched.poller.woken(gs.len());
+                    polled(sched, gs.len());
                     Found::Pick(Pick::new(*first, Source::Netpoll, Rule::Order))
                 }
                 None => {

@@ -11,6 +11,12 @@
 //! Who adds a timer: (1) write the time of its heap, (2) full barrier, (3) look at both words: somebody blocked who sleeps longer is broken
 //! out of it; if nobody is blocked a spinner is wanted ([`Turn`]).
 //!
+//! Who wakes the last one that waited for the network: (1) write that nobody waits, (2) full barrier, (3) look whether the turn is taken, and
+//! break whoever has it. Who blocks for ever looks in (4) whether anybody waits, too, and does not block if nobody does.
+//!
+//! *Blocked for nobody*: an M sees a waiter, another wakes that waiter, and the M blocks for ever. It counts as one that may bring work, so
+//! that nobody finds all goroutines asleep when they are. One of the two barriers comes first, as below.
+//!
 //! *Slept past a timer*: A looks at all heaps; B adds a timer, finds nobody in the poller and no P idle, and goes away; A blocks for ever.
 //! One of the two barriers comes first: if that of B, A sees the timer in (4); if that of A, B sees the turn taken and breaks it.
 
@@ -47,6 +53,14 @@ impl PollTurn {
     pub(crate) fn is_taken(&self) -> bool {
         // SeqCst: nothing rests on it; the handing-off of a P asks under the lock, and a stale answer keeps an M awake or delays a poll.
         self.last.load(Ordering::SeqCst) == 0
+    }
+
+    /// After the last one that waited for the network was woken: whether who has the turn is to be broken out of the poll.
+    pub(crate) fn blocks_for_nobody(&self) -> bool {
+        // The waker's full barrier, between the number of waiters and the word: pairs with the one in `say`.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        self.last.load(Ordering::Relaxed) == 0
     }
 
     /// Takes the turn, unless somebody has it.
@@ -220,7 +234,29 @@ mod models {
         });
     }
 
-    /// As above, with a P idle and nobody spinning: a third possibility is a spinner that the adder starts.
+    /// The last waiter is woken while an M that saw it is about to block for ever: it does not, or is broken.
+    #[test]
+    fn loom_a_poller_does_not_block_for_ever_when_the_last_waiter_is_woken() {
+        loom::model(|| {
+            let world = World::new();
+            let waiters = Arc::new(AtomicU64::new(1));
+            let (theirs, count) = (Arc::clone(&world), Arc::clone(&waiters));
+            let waker = thread::spawn(move || {
+                // Relaxed on purpose: the barrier of the protocol must be enough.
+                count.store(0, Ordering::Relaxed);
+                if theirs.turn.blocks_for_nobody() {
+                    theirs.break_poll();
+                }
+            });
+            world.block(NEVER).expect("nobody else blocks");
+            let blocks = waiters.load(Ordering::Relaxed) > 0;
+            waker.join().expect("no panic");
+            let broken = world.event.load(Ordering::Relaxed) > 0;
+            assert!(!blocks || broken, "it blocks for ever, and nobody waits");
+        });
+    }
+
+    /// A timer, as above, with a P idle and nobody spinning: a third possibility is a spinner that the adder starts.
     #[test]
     fn loom_a_timer_added_while_the_last_spinner_goes_to_block_wakes_somebody() {
         loom::model(|| {

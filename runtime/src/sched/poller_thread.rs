@@ -14,7 +14,7 @@ use gmp_trace::event::{Event, MKind};
 use gmp_trace::ids::MId;
 
 use crate::netpoll::Wait;
-use crate::sched::{Sched, find, timers, wake};
+use crate::sched::{Sched, deadlock, find, timers, wake};
 use crate::time::now_ns;
 use crate::tracer::Tracer;
 
@@ -30,9 +30,14 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
     sched.keep_tally(&tracer);
     while !sched.is_shutdown() {
         let wait = next_timer(sched, &mut tracer);
+        if wait == Wait::Forever && sched.poller.waiters() == 0 {
+            // *The last waiter*: its G may have run and all Ms parked before it was counted as woken, below. They took it for one that waits.
+            deadlock::check(sched, &mut sched.lock());
+        }
         tracer.quiet(tracer.now());
         let gs = find::poll(sched, &mut tracer, wait);
         wake::inject_without_p(sched, &mut tracer, &gs);
+        // It looks again before it waits, so there is nobody to break.
         sched.poller.woken(gs.len());
     }
     tracer.emit(tracer.now(), Event::MExit {});

@@ -215,7 +215,7 @@ impl Stopped {
             // All to the global queue; below, Ms are started for what is there.
             for g in find::poll(sched, tracer, Wait::Now) {
                 wake::ready_polled(sched, tracer, g);
-                sched.poller.woken(1);
+                find::polled(sched, 1);
             }
         }
         let mut with_m = Vec::new();

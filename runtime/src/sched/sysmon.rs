@@ -142,7 +142,7 @@ fn poll_network(sched: &'static Sched, tracer: &mut Tracer, now: u64) {
     }
     let gs = find::poll(sched, tracer, Wait::Now);
     wake::inject_without_p(sched, tracer, &gs);
-    sched.poller.woken(gs.len());
+    find::polled(sched, gs.len());
 }
 
 /// Asks the G on a P whose time slice is over to give way, each round until it does. Recorded once for each time slice that it goes on.

@@ -159,10 +159,16 @@ impl Spool {
             }),
         });
         let theirs = Arc::clone(&spool);
+        let (is_there, wait) = std::sync::mpsc::channel();
         std::thread::Builder::new()
             .name("gmp-spool".into())
-            .spawn(move || theirs.supply.prepare())
+            .spawn(move || {
+                drop(is_there);
+                theirs.supply.prepare();
+            })
             .map_err(SpoolError::io("cannot start the thread for", &spool.dir))?;
+        // Until it has its name: the runtime looks for threads that it does not know.
+        let _ = wait.recv() as Result<(), _>;
         Ok(spool)
     }
 
