@@ -103,6 +103,8 @@ mod sched {
     mod preempt_signal;
     #[path = "runq.rs"]
     mod runq;
+    #[path = "tidy.rs"]
+    mod tidy;
     #[path = "timer_set.rs"]
     mod timer_set;
     #[path = "wait_queue.rs"]

@@ -132,7 +132,7 @@ where
     JoinHandle { packet, g }
 }
 
-/// Spawns a G whose body says whether it panicked.
+/// Spawns a G whose body says whether it panicked; a panic that leaves it is caught.
 pub(crate) fn spawn(
     body: impl FnOnce() -> bool + Send + 'static,
     location: &'static Location<'static>,
@@ -237,7 +237,14 @@ fn prepare(
     g.stack_range.set(stack.range());
     let coroutine = Coroutine::new(stack, move |suspender| {
         g.suspender.set(suspender);
-        let panicked = body();
+        // What the body holds is dropped in it. Its panic has no place to go: whoever could join the G has its result, or left.
+        let panicked = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                // Reported, as the first; its payload is not tried.
+                std::mem::forget(again);
+            }
+            true
+        });
         lock::unwound();
         spans::forget(g);
         g.panicked.store(panicked, Ordering::Relaxed);

@@ -72,9 +72,16 @@ impl<A> TimerHeap<A> {
         }
     }
 
-    /// Looks at all entries: `keep` may change an entry's time, and says whether it stays.
-    pub(crate) fn revise(&mut self, mut keep: impl FnMut(&mut u64, &A) -> bool) {
-        self.entries.retain_mut(|e| keep(&mut e.when, &e.action));
+    /// Looks at all entries: `keep` may change an entry's time, and says whether it stays; what does not is given to `out`.
+    pub(crate) fn revise(
+        &mut self,
+        mut keep: impl FnMut(&mut u64, &A) -> bool,
+        out: impl FnMut(A),
+    ) {
+        self.entries
+            .extract_if(.., |e| !keep(&mut e.when, &e.action))
+            .map(|e| e.action)
+            .for_each(out);
         (0..self.entries.len()).rev().for_each(|i| self.down(i));
     }
 
@@ -153,11 +160,19 @@ mod tests {
                 *when = if i.is_multiple_of(4) { *when + 7 } else { when.saturating_sub(7) };
                 i.is_multiple_of(2)
             };
-            heap.revise(change);
-            let mut left = BTreeMap::new();
+            let mut gone = Vec::new();
+            heap.revise(change, |i| gone.push(i));
+            let (mut left, mut others) = (BTreeMap::new(), Vec::new());
             for ((mut when, order), i) in map {
-                if change(&mut when, &i) { left.insert((when, order), i); }
+                if change(&mut when, &i) {
+                    left.insert((when, order), i);
+                } else {
+                    others.push(i);
+                }
             }
+            gone.sort_unstable();
+            others.sort_unstable();
+            prop_assert_eq!(gone, others);
             for ((when, _), i) in left {
                 prop_assert_eq!(heap.pop_first(), Some((when, i)));
             }

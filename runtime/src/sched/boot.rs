@@ -207,7 +207,9 @@ pub(crate) fn spawn_m(m: &'static M) {
         if let Some(plan) = &m.sched.counters {
             m.tracer().open_counters(plan, m.id);
         }
+        let guard = NeverUnwinds(m.id);
         run::schedule(m);
+        std::mem::forget(guard);
         m.goes_to(MState::Ended);
         let tracer = m.tracer();
         tracer.awake();
@@ -217,6 +219,15 @@ pub(crate) fn spawn_m(m: &'static M) {
         m::set_current(None);
         end_m(m);
     });
+}
+
+/// A panic of the scheduler itself must not end an M, which may hold a P and a G: all others would wait for them.
+struct NeverUnwinds(MId);
+
+impl Drop for NeverUnwinds {
+    fn drop(&mut self) {
+        crate::fatal::fatal(format_args!("the scheduler of {} panicked", self.0));
+    }
 }
 
 /// The M is no more; its thread is about to end.

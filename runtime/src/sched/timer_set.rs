@@ -30,6 +30,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::tidy::tidy;
 use crate::shim::{AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::timer::TimerHeap;
 
@@ -367,14 +368,16 @@ impl<W, A> TimerSet<W, A> {
 
     /// Adds an entry that fires for certain; `true` if it is the earliest now.
     pub(crate) fn add_plain(&self, when: u64, waiter: W) -> bool {
+        let mut removed = Removed::new();
         let mut heap = self.lock();
         let earliest = when < self.next_when();
-        self.push(&mut heap, when, Entry::Plain(waiter));
+        self.push(&mut heap, when, Entry::Plain(waiter), &mut removed);
         earliest
     }
 
     /// Adds a timer, if it still has to be in a heap; when somebody has to be awake for it, if it is the earliest now. Go: `maybeAdd`.
     pub(crate) fn add(&self, timer: &Arc<Timer<A>>) -> Option<u64> {
+        let mut removed = Removed::new();
         let mut heap = self.lock();
         let mut state = timer.lock();
         if timer.bits() & HEAPED != 0 || !timer.is_wanted(&state) {
@@ -386,27 +389,34 @@ impl<W, A> TimerSet<W, A> {
         let when = state.when;
         drop(state);
         let earliest = when < self.next_when();
-        self.push(&mut heap, when, Entry::Timer(Arc::clone(timer)));
+        let entry = Entry::Timer(Arc::clone(timer));
+        self.push(&mut heap, when, entry, &mut removed);
         earliest.then_some(when)
     }
 
-    fn push(&self, heap: &mut TimerHeap<Entry<W, A>>, when: u64, entry: Entry<W, A>) {
+    fn push(
+        &self,
+        heap: &mut TimerHeap<Entry<W, A>>,
+        when: u64,
+        entry: Entry<W, A>,
+        removed: &mut Removed<W, A>,
+    ) {
         if heap.len() >= COMPACT_FROM && self.has_many_zombies() {
-            self.revise(heap);
+            self.revise(heap, removed);
         }
         heap.add(when.min(MAX_WHEN), entry);
         self.publish(heap);
     }
 
     /// Puts all entries right. Go: `adjust`.
-    fn revise(&self, heap: &mut TimerHeap<Entry<W, A>>) {
+    fn revise(&self, heap: &mut TimerHeap<Entry<W, A>>, removed: &mut Removed<W, A>) {
         // Its time is in `min_heap` before it is taken back, so no reader misses it.
         self.gauges
             .min_heap
             .store(self.next_when(), Ordering::SeqCst);
         // AcqRel against `settle` (see the module header).
         self.gauges.min_modified.swap(NEVER, Ordering::SeqCst);
-        heap.revise(|when, entry| match entry {
+        let keep = |when: &mut u64, entry: &Entry<W, A>| match entry {
             Entry::Plain(_) => true,
             Entry::Timer(timer) => {
                 if timer.bits() & (MODIFIED | ZOMBIE) == 0 {
@@ -418,7 +428,8 @@ impl<W, A> TimerSet<W, A> {
                 }
                 true
             }
-        });
+        };
+        heap.revise(keep, |entry| removed.0.push(entry));
         self.publish(heap);
     }
 
@@ -438,23 +449,30 @@ impl<W, A> TimerSet<W, A> {
     /// Puts all entries right if more than a quarter are of no use. The P itself does it now and then.
     pub(crate) fn compact(&self) {
         if self.has_many_zombies() {
-            self.revise(&mut self.lock());
+            let mut removed = Removed::new();
+            self.revise(&mut self.lock(), &mut removed);
         }
     }
 
     /// Takes the earliest timer out that is due at `now`; one with a period stays in, for its next time. Go: `check`, `run`.
     pub(crate) fn take_due(&self, now: u64) -> Option<Due<W, A>> {
+        let mut removed = Removed::new();
         let mut heap = self.lock();
         // SeqCst: as in `next_when`.
         if self.gauges.min_modified.load(Ordering::SeqCst) <= now {
-            self.revise(&mut heap);
+            self.revise(&mut heap, &mut removed);
         }
-        let due = self.first_due(&mut heap, now);
+        let due = self.first_due(&mut heap, now, &mut removed);
         self.publish(&heap);
         due
     }
 
-    fn first_due(&self, heap: &mut TimerHeap<Entry<W, A>>, now: u64) -> Option<Due<W, A>> {
+    fn first_due(
+        &self,
+        heap: &mut TimerHeap<Entry<W, A>>,
+        now: u64,
+        removed: &mut Removed<W, A>,
+    ) -> Option<Due<W, A>> {
         loop {
             let (when, entry) = heap.first()?;
             let Entry::Timer(timer) = entry else {
@@ -468,7 +486,7 @@ impl<W, A> TimerSet<W, A> {
             if timer.bits() & (MODIFIED | ZOMBIE) != 0 {
                 match self.tidy(&timer, &mut state) {
                     Some(at) => heap.move_first(at),
-                    None => _ = heap.pop_first(),
+                    None => removed.0.extend(heap.pop_first().map(|(_, entry)| entry)),
                 }
                 continue;
             }
@@ -495,6 +513,7 @@ impl<W, A> TimerSet<W, A> {
     /// Moves all entries to another heap: this one's P is no more. The world is stopped, so nobody moves the other way; timers may be
     /// stopped and moved meanwhile.
     pub(crate) fn move_to(&self, other: &TimerSet<W, A>) {
+        let mut removed = Removed::new();
         let mut heap = self.lock();
         let mut heir = other.lock();
         while let Some((when, entry)) = heap.pop_first() {
@@ -503,7 +522,11 @@ impl<W, A> TimerSet<W, A> {
                 let mut state = timer.lock();
                 match self.tidy(timer, &mut state) {
                     Some(now) => at = now,
-                    None => continue,
+                    None => {
+                        drop(state);
+                        removed.0.push(entry);
+                        continue;
+                    }
                 }
                 state.home = Some(Arc::clone(&other.gauges));
             }
@@ -512,6 +535,24 @@ impl<W, A> TimerSet<W, A> {
         self.gauges.min_modified.store(NEVER, Ordering::SeqCst);
         self.publish(&heap);
         other.publish(&heir);
+    }
+}
+
+/// Entries that were taken out of a heap. Declared before the guard of the heap's lock, and so dropped after it: the last of a timer may
+/// be the user's to drop (`retire`).
+struct Removed<W, A>(Vec<Entry<W, A>>);
+
+impl<W, A> Removed<W, A> {
+    fn new() -> Removed<W, A> {
+        Removed(Vec::new())
+    }
+}
+
+impl<W, A> Drop for Removed<W, A> {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            tidy(std::mem::take(&mut self.0));
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Timers that fire once.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{after_ns, instant_of};
 use crate::sched::preempt;
+use crate::sched::retire::Retired;
 use crate::sched::timers::{self, Fill, TimerAction, TimerHandle};
 use crate::spawn;
 use crate::sync::chan::core::{Sent, Source};
@@ -179,13 +180,14 @@ pub fn after(d: Duration) -> Receiver<Instant> {
 #[track_caller]
 pub fn after_func(d: Duration, f: impl Fn() + Send + Sync + 'static) -> Timer {
     let location = Location::caller();
-    let f = Arc::new(f);
+    let f = Arc::new(Retired::new(f, location));
     let start = move |_| {
         let f = Arc::clone(&f);
-        spawn::spawn(
-            move || catch_unwind(AssertUnwindSafe(|| f())).is_err(),
-            location,
-        );
+        let call = move || {
+            f();
+            false
+        };
+        spawn::spawn(call, location);
     };
     let timer = TimerHandle::new(TimerAction::Call(Arc::new(start)));
     let (_, chan) = chan::nil();
