@@ -104,7 +104,7 @@ pub enum Every {
 /// What becomes of events that do not fit the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFull {
-    /// Their threads wait for room, and the time is recorded: nothing is lost
+    /// Their threads wait for room, and the time is recorded: nothing is lost, or the exit code is 125
     Block,
     /// They are lost and counted, and no thread waits
     Drop,

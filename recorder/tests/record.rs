@@ -9,6 +9,7 @@ use gmp_runtime::{Builder, go, time, yield_now};
 use gmp_store::Store;
 use gmp_store::run::Run;
 
+const RECORD: &str = env!("CARGO_BIN_EXE_gmp-record");
 /// Set in the recorded program: which part it is to play.
 const PART: &str = "GMP_TEST_PART";
 /// Set in the recorded program: the folder of the test.
@@ -34,11 +35,16 @@ impl Recorder {
 
     /// Ready to record this test's program in a part.
     fn command(&self, options: &[&str], part: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gmp-record"));
-        command
-            .current_dir(self.dir.path())
-            .args(["--spool", "."])
-            .args(options);
+        self.command_in(Command::new(RECORD), options, part)
+    }
+
+    /// The same, by way of a command that runs what follows it.
+    fn command_in(&self, mut command: Command, options: &[&str], part: &str) -> Command {
+        command.current_dir(self.dir.path());
+        if !options.contains(&"--spool") {
+            command.args(["--spool", "."]);
+        }
+        command.args(options);
         // A program in the options runs the test's.
         if !options.contains(&"--") {
             command.arg("--");
@@ -50,6 +56,58 @@ impl Recorder {
             .env(DIR, self.dir.path())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Runs a script that can mount in the test's folder what goes away with it; `"$@"` in it records the program in a part. Nothing,
+    /// said aloud, where mounting is not permitted.
+    fn run_mounting(&self, script: &str, options: &[&str], part: &str) -> Option<Output> {
+        // SAFETY: no preconditions.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        let namespaces = if is_root { "-m" } else { "-rm" };
+        let shell = |script: &str| {
+            let mut command = Command::new("unshare");
+            command
+                .current_dir(self.dir.path())
+                .args([namespaces, "sh", "-c", script, "sh"]);
+            command
+        };
+        std::fs::create_dir_all(self.path("small")).expect("a folder");
+        let may = shell("mount -t tmpfs none small").output();
+        if !may.as_ref().is_ok_and(|o| o.status.success()) {
+            eprintln!("skipped: mounting a small disk is not permitted here: {may:?}");
+            return None;
+        }
+        let mut command = shell(script);
+        command.arg(RECORD);
+        let output = self.command_in(command, options, part).output();
+        Some(output.expect("it starts"))
+    }
+
+    fn recover(&self, options: &[&str]) -> Output {
+        Command::new(RECORD)
+            .current_dir(self.dir.path())
+            .arg("--recover")
+            .args(options)
+            .output()
+            .expect("it starts")
+    }
+
+    /// Kills the recorder as soon as [`work_until_told`] has begun, and lets that come to its end.
+    fn kill_recorder(&self, options: &[&str]) {
+        let mut child = self.start(options, "work");
+        self.wait_for("begun", &mut child);
+        child.kill().expect("it runs");
+        child.wait().expect("a child");
+        std::fs::write(self.path("stop"), "").expect("writable");
+        self.wait_for_orphan();
+    }
+
+    /// Nobody waits for the recorded program of a dead recorder but init, or whoever takes its place.
+    fn wait_for_orphan(&self) {
+        let stat = format!("/proc/{}/stat", self.pid("begun"));
+        while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
+            std::thread::yield_now();
+        }
     }
 
     fn run(&self, options: &[&str], part: &str) -> Output {
@@ -91,16 +149,32 @@ impl Recorder {
         std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
     }
 
-    /// The spools that lie in the folder.
+    /// How many spools lie in the folder.
     fn spools(&self) -> usize {
-        let entries = std::fs::read_dir(self.dir.path()).expect("readable");
-        entries
-            .filter(|e| {
-                let name = e.as_ref().expect("readable").file_name();
+        folders(self.dir.path())
+            .filter(|path| {
+                let name = path.file_name().expect("a name");
                 name.to_string_lossy().starts_with("gmp-spool-")
             })
             .count()
     }
+
+    /// The spool of an unfinished run.
+    fn spool(&self) -> std::path::PathBuf {
+        let sql = "SELECT spool FROM ingest_cursor";
+        let spool = self
+            .store()
+            .db()
+            .query_row(sql, [], |r| r.get::<_, String>(0));
+        spool.expect("a spool").into()
+    }
+}
+
+fn folders(dir: &Path) -> impl Iterator<Item = std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("readable");
+    entries
+        .map(|e| e.expect("readable").path())
+        .filter(|path| path.is_dir())
 }
 
 fn part() -> Option<String> {
@@ -278,7 +352,7 @@ fn exit_codes_are_passed_on() {
     assert!(String::from_utf8_lossy(&without.stderr).contains("no GMP runtime"));
     assert!(!recorder.path("none.db").exists());
     let run = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_gmp-record"))
+        Command::new(RECORD)
             .current_dir(recorder.dir.path())
             .args(args)
             .output()
@@ -376,13 +450,7 @@ fn a_killed_recorder_loses_nothing() {
     let pid = recorder.pid("begun");
     child.kill().expect("it runs");
     assert_eq!(child.wait().expect("a child").signal(), Some(9));
-    let recover = || {
-        Command::new(env!("CARGO_BIN_EXE_gmp-record"))
-            .current_dir(recorder.dir.path())
-            .arg("--recover")
-            .output()
-            .expect("it starts")
-    };
+    let recover = || recorder.recover(&[]);
     let refused = recover();
     assert_eq!(refused.status.code(), Some(125));
     let stderr = String::from_utf8_lossy(&refused.stderr);
@@ -391,11 +459,7 @@ fn a_killed_recorder_loses_nothing() {
         "{stderr}"
     );
     std::fs::write(recorder.path("stop"), "").expect("writable");
-    // Nobody waits for the orphan but init, or whoever takes its place.
-    let stat = format!("/proc/{pid}/stat");
-    while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
-        std::thread::yield_now();
-    }
+    recorder.wait_for_orphan();
     let recovered = recover();
     assert!(recovered.status.success(), "{recovered:?}");
     let store = recorder.store();
@@ -620,16 +684,9 @@ fn a_recorder_killed_while_it_makes_room_loses_nothing_that_it_had() {
     child.kill().expect("it runs");
     child.wait().expect("a child");
     std::fs::write(recorder.path("stop"), "").expect("writable");
-    let stat = format!("/proc/{}/stat", recorder.pid("begun"));
-    while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
-        std::thread::yield_now();
-    }
+    recorder.wait_for_orphan();
     let before = rows().expect("a whole database");
-    let recovered = Command::new(env!("CARGO_BIN_EXE_gmp-record"))
-        .current_dir(recorder.dir.path())
-        .arg("--recover")
-        .output()
-        .expect("it starts");
+    let recovered = recorder.recover(&[]);
     assert!(recovered.status.success(), "{recovered:?}");
     let store = recorder.store();
     let run = Run::find(&store, "last").expect("a run");
@@ -703,4 +760,204 @@ fn a_full_standard_output_is_an_error_and_the_run_stays() {
     );
     let runs = Run::list(&recorder.store()).expect("readable");
     assert!(runs.len() == 1 && runs[0].ingest == "done");
+}
+
+fn stderr_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// It once took the room for something of its own, kept nothing of the program and called that "ok".
+#[test]
+fn on_a_small_disk_a_recording_is_whole_or_refused() {
+    if part().is_some() {
+        std::fs::write(own("go"), "").expect("writable");
+        return work_hard_when_told(40_000);
+    }
+    let recorder = Recorder::new("on_a_small_disk_a_recording_is_whole_or_refused");
+    for (mib, fits) in [(4, false), (5, false), (6, true), (8, true), (12, true)] {
+        let script = format!(
+            "mount -t tmpfs -o size={mib}m none small && \"$@\"; code=$?; ls small; exit $code"
+        );
+        let options = ["--spool", "small", "--quiet"];
+        let Some(output) = recorder.run_mounting(&script, &options, "work") else {
+            return;
+        };
+        let stderr = stderr_of(&output);
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("gmp-spool-"));
+        if !fits {
+            assert_eq!(output.status.code(), Some(125), "{mib} MiB: {stderr}");
+            let why = "are free and 6.0 MiB are needed; --spool names another folder";
+            assert!(stderr.contains(why), "{mib} MiB: {stderr}");
+            assert!(!recorder.path("trace.db").exists() && !recorder.path("begun").exists());
+            continue;
+        }
+        assert!(output.status.success(), "{mib} MiB: {stderr}");
+        let store = recorder.store();
+        let run = Run::find(&store, "last").expect("a run");
+        assert_eq!((run.lost, run.unordered), (0, 0), "{mib} MiB: {stderr}");
+        assert!(run.events > 80_000, "{mib} MiB: {run:?}");
+    }
+}
+
+/// Two programs at the same time, of which the second finds no room.
+#[test]
+fn a_process_without_room_for_a_spool_fails_the_recording() {
+    let test = "a_process_without_room_for_a_spool_fails_the_recording";
+    match part().as_deref() {
+        Some("parent") => {
+            // SAFETY: nothing bound to a thread is held over a call into the runtime.
+            unsafe { Builder::new() }.procs(1).run(move || {
+                go(yield_now).join().expect("no panic");
+                let child = Command::new(std::env::current_exe().expect("this program"))
+                    .args([test, "--exact", "--nocapture"])
+                    .env(PART, "child")
+                    .status();
+                assert!(child.expect("it starts").success());
+            });
+            return;
+        }
+        Some(_) => return work(),
+        None => {}
+    }
+    let recorder = Recorder::new(test);
+    let script = "mount -t tmpfs -o size=6m none small && \"$@\"";
+    let options = ["--spool", "small"];
+    let Some(output) = recorder.run_mounting(script, &options, "parent") else {
+        return;
+    };
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(125), "{stderr}");
+    assert!(
+        stderr.contains("were lost, though") || stderr.contains("was not recorded"),
+        "{stderr}"
+    );
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert!(run.ingest == "done" && run.events > 0, "{run:?}");
+    assert_eq!(number(&store, "SELECT count(*) FROM process"), 2);
+    assert!(number(&store, "SELECT count(*) FROM lost WHERE process = 2") > 0);
+}
+
+#[test]
+fn a_full_disk_under_the_database_is_an_error_and_recovery_needs_only_room() {
+    if part().is_some() {
+        std::fs::write(own("go"), "").expect("writable");
+        return work_hard_when_told(20_000);
+    }
+    let recorder =
+        Recorder::new("a_full_disk_under_the_database_is_an_error_and_recovery_needs_only_room");
+    let script = "mount -t tmpfs -o size=1m none small || exit 99
+        \"$@\"; [ $? = 125 ] || exit 98
+        mount -o remount,size=1g small || exit 99
+        \"$1\" --recover -o small/trace.db || exit 97
+        cp small/trace.db .";
+    let options = ["-o", "small/trace.db"];
+    let Some(output) = recorder.run_mounting(script, &options, "work") else {
+        return;
+    };
+    let stderr = stderr_of(&output);
+    assert!(output.status.success(), "{:?}: {stderr}", output.status);
+    assert!(stderr.contains("what was recorded is safe in"), "{stderr}");
+    assert!(
+        stderr.contains("`gmp-record --recover -o small/trace.db`"),
+        "{stderr}"
+    );
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert!(
+        run.recovered && run.ingest == "done" && run.lost == 0,
+        "{run:?}"
+    );
+    assert_eq!(differences(&store), []);
+    assert_eq!(recorder.spools(), 0);
+}
+
+#[test]
+fn a_recovery_ends_whatever_lies_in_the_spool() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("a_recovery_ends_whatever_lies_in_the_spool");
+    recorder.kill_recorder(&[]);
+    let spool = recorder.spool();
+    let whole = folders(&spool).next().expect("a process");
+    // A process that found no room, one that was killed when its spool was half made, one whose table of segments is gone.
+    for (name, without) in [
+        ("11-1", "segments"),
+        ("12-2", "control"),
+        ("13-3", "segments"),
+    ] {
+        std::fs::create_dir(spool.join(name)).expect("a folder");
+        for file in std::fs::read_dir(&whole).expect("readable") {
+            let file = file.expect("readable");
+            if file.file_name() != without {
+                std::fs::copy(file.path(), spool.join(name).join(file.file_name()))
+                    .expect("copied");
+            }
+        }
+    }
+    std::fs::write(spool.join("11-1/control"), [0; 4096]).expect("writable");
+    std::fs::remove_file(spool.join("clocks")).expect("removed");
+    let recovered = recorder.recover(&[]);
+    let stderr = stderr_of(&recovered);
+    assert_eq!(recovered.status.code(), Some(125), "{stderr}");
+    for words in [
+        "process 11 was not recorded",
+        "process 12 was not recorded",
+        "process 13 could not be read",
+        "the times of run 1 are guessed",
+        "what could not be read stays in",
+    ] {
+        assert!(stderr.contains(words), "{words}: {stderr}");
+    }
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert_eq!((run.ingest.as_str(), run.status.as_str()), ("done", "cut"));
+    assert!(run.events > 4_000 && run.unordered == 0, "{run:?}");
+    assert!(run.duration_ns > Some(0), "{run:?}");
+    assert_eq!(differences(&store), []);
+    let missing = "SELECT count(*) FROM lost JOIN process USING (run, process) WHERE n IS NULL AND NOT finished AND pid IN (11, 12, 13)";
+    assert_eq!(number(&store, missing), 3);
+    assert!(spool.join("13-3/segment-0000").exists());
+    assert!(stderr_of(&recorder.recover(&[])).contains("nothing to recover"));
+}
+
+#[test]
+fn a_run_whose_spool_is_gone_ends_with_what_the_database_has() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("a_run_whose_spool_is_gone_ends_with_what_the_database_has");
+    recorder.kill_recorder(&[]);
+    let spool = recorder.spool();
+    let moved = recorder.path("elsewhere");
+    std::fs::rename(&spool, &moved).expect("moved");
+    let set_host = |host: &str| {
+        let store = Store::open_writable(&recorder.path("trace.db")).expect("a database");
+        let old = store
+            .db()
+            .query_row("SELECT host FROM run", [], |r| r.get::<_, String>(0));
+        store
+            .db()
+            .execute("UPDATE run SET host = ?", [host])
+            .expect("written");
+        old.expect("a host")
+    };
+    // It may be where the run was recorded.
+    let host = set_host("elsewhere");
+    let refused = stderr_of(&recorder.recover(&[]));
+    assert!(
+        refused.contains("it was recorded on elsewhere"),
+        "{refused}"
+    );
+    set_host(&host);
+    let recovered = recorder.recover(&[]);
+    let stderr = stderr_of(&recovered);
+    assert_eq!(recovered.status.code(), Some(125), "{stderr}");
+    assert!(stderr.contains("is gone (one in memory"), "{stderr}");
+    let run = Run::find(&recorder.store(), "last").expect("a run");
+    assert_eq!(
+        (run.ingest.as_str(), run.status.as_str(), run.events),
+        ("done", "cut", 0)
+    );
 }

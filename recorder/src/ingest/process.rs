@@ -338,7 +338,7 @@ impl<'a> ProcessIngest<'a> {
         }
         self.losses()?;
         self.things.finish(&self.live.spool())?;
-        if self.process.process == 1 {
+        if run.clock_kind.is_none() {
             self.describe(run)?;
         }
         self.process.finished = self.live.spool().finished;
@@ -388,7 +388,7 @@ impl<'a> ProcessIngest<'a> {
             })
     }
 
-    /// What the first process says about itself holds for the run.
+    /// What the first process that can be read says about itself holds for the run.
     fn describe(&self, run: &mut Run) -> anyhow::Result<()> {
         let info = |wanted: &str| self.info(wanted);
         run.clock_kind = Some(self.process.clock_kind.clone());
