@@ -8,7 +8,6 @@ use gmp_store::Store;
 use gmp_store::entity::{IngestCursor, RunMetric, RunParam};
 use gmp_store::run::Run;
 use gmp_store::rusqlite::types::Value;
-use gmp_store::store::{self, Found};
 use gmp_trace::clock::Snapshot;
 use gmp_trace::spool::{control, event_cost_ns};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,12 +19,12 @@ use crate::ingest::{Ingest, Unread};
 use crate::live::{self, Watch};
 use crate::machine::{self, Machine};
 use crate::place::{self, Place};
-use crate::{FAILED, attend, summary};
+use crate::{FAILED, attend, output, summary};
 
 /// Records what the command line asks for; the exit code.
 pub fn record(args: &Args) -> anyhow::Result<u8> {
     check_policy(args)?;
-    prepare_output(args)?;
+    output::prepare(&args.output, args.force)?;
     let store = Store::create_or_open(&args.output)?;
     let place = match place::choose(
         &args.output,
@@ -152,24 +151,6 @@ fn check_policy(args: &Args) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// Makes sure that the output is a trace database or nothing; anything else goes away only with `--force`.
-fn prepare_output(args: &Args) -> anyhow::Result<()> {
-    match store::look(&args.output) {
-        Ok(Found::Trace | Found::Nothing) => Ok(()),
-        Err(gmp_store::StoreError::NotOurs { path }) if path.is_file() => {
-            if !args.force {
-                anyhow::bail!(
-                    "{} exists and is no trace database; choose another -o, or --force to replace it",
-                    path.display()
-                );
-            }
-            std::fs::remove_file(&path)
-                .with_context(|| format!("cannot replace {}", path.display()))
-        }
-        Err(e) => Err(e.into()),
-    }
 }
 
 /// Writes the run's row, so that the database knows of the recording from its first moment.

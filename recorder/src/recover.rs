@@ -13,10 +13,11 @@ use gmp_trace::spool::control;
 
 use crate::cli::Args;
 use crate::ingest::Ingest;
-use crate::{FAILED, clocks, machine, place, record};
+use crate::{FAILED, clocks, machine, output, place, record};
 
 /// Finishes every unfinished run of the database; the exit code.
 pub fn recover(args: &Args) -> anyhow::Result<u8> {
+    output::check(&args.output)?;
     let store = Store::open_writable(&args.output)?;
     let unfinished: Vec<Run> = Run::list(&store)?
         .into_iter()

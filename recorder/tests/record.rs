@@ -961,3 +961,59 @@ fn a_run_whose_spool_is_gone_ends_with_what_the_database_has() {
         ("done", "cut", 0)
     );
 }
+
+#[test]
+fn an_output_that_can_hold_no_database_is_refused_before_the_program_starts() {
+    if part().is_some() {
+        std::fs::write(own("started"), "").expect("writable");
+        return work();
+    }
+    let recorder =
+        Recorder::new("an_output_that_can_hold_no_database_is_refused_before_the_program_starts");
+    std::fs::create_dir(recorder.path("folder")).expect("a folder");
+    let made = Command::new("mkfifo").arg(recorder.path("fifo")).status();
+    assert!(made.expect("it starts").success());
+    for (link, to) in [
+        ("stdout", "/dev/stdout"),
+        ("null", "/dev/null"),
+        ("link", "folder"),
+    ] {
+        std::os::unix::fs::symlink(to, recorder.path(link)).expect("a link");
+    }
+    for (output, why) in [
+        ("-", "a database cannot be a stream"),
+        ("folder", "this is a folder"),
+        ("link", "this is a folder"),
+        ("fifo", "this is a stream"),
+        ("null", "this is a device"),
+        ("stdout", "standard output goes into this file"),
+        ("printed", "standard output goes into this file"),
+        ("stderr", "standard error goes into this file"),
+    ] {
+        for force in [&["-o", output][..], &["-o", output, "--force"]] {
+            let printed = std::fs::File::create(recorder.path("printed")).expect("a file");
+            let status = recorder
+                .command(force, "work")
+                .stdout(printed)
+                .stderr(std::fs::File::create(recorder.path("stderr")).expect("a file"))
+                .status()
+                .expect("it starts");
+            let stderr = recorder.stderr();
+            assert_eq!(status.code(), Some(125), "{output}: {stderr}");
+            assert!(stderr.contains(why), "{output}: {stderr}");
+            let printed = std::fs::read(recorder.path("printed")).expect("readable");
+            assert!(
+                printed.is_empty() && !recorder.path("started").exists(),
+                "{output}"
+            );
+        }
+    }
+    assert!(!recorder.path("-").exists() && recorder.path("fifo").exists());
+    assert_eq!(recorder.spools(), 0);
+    // Names that mean something to SQLite are names like others.
+    for output in [":memory:", "file:x.db"] {
+        assert!(recorder.run(&["-q", "-o", output], "work").status.success());
+        let store = Store::open(&recorder.path(output)).expect("a database");
+        assert_eq!(Run::list(&store).expect("runs").len(), 1);
+    }
+}

@@ -48,6 +48,11 @@ pub fn look(path: &Path) -> Result<Found, StoreError> {
     }
 }
 
+/// A path that SQLite takes for nothing but a path: `:memory:` and names that begin with `file:` mean something else to it.
+fn plain(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 impl Store {
     /// Opens a database for reading.
     ///
@@ -65,14 +70,14 @@ impl Store {
             });
         }
         let db = Connection::open_with_flags(
-            path,
+            plain(path),
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         );
         let store = Store::wrap(path, db)?;
         store.db.busy_timeout(PATIENCE).map_err(store.sql())?;
         if store.needs_rollback() {
             // Whoever wrote was killed in the middle of a transaction. Any writable connection takes back what was half done.
-            let writable = Store::wrap(path, Connection::open(path))?;
+            let writable = Store::wrap(path, Connection::open(plain(path)))?;
             let version = writable.db.pragma_query(None, "user_version", |_| Ok(()));
             version.map_err(store.sql())?;
         }
@@ -95,7 +100,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_writable(path: &Path) -> Result<Store, StoreError> {
         drop(Store::open(path)?);
-        let store = Store::wrap(path, Connection::open(path))?;
+        let store = Store::wrap(path, Connection::open(plain(path)))?;
         store.tune()?;
         Ok(store)
     }
@@ -108,7 +113,7 @@ impl Store {
         if look(path)? == Found::Trace {
             return Store::open_writable(path);
         }
-        let store = Store::wrap(path, Connection::open(path))?;
+        let store = Store::wrap(path, Connection::open(plain(path)))?;
         store
             .db
             .pragma_update(None, "page_size", 16384)
