@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
     pub tag: Vec<(String, String)>,
 
-    /// The number of Ps; wins over the program's own
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// The number of Ps, at most 4096; wins over the program's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(gmp_policy::MAX_PROCS)))]
     pub procs: Option<u32>,
 
     /// The scheduler's decisions, for example steal=one,runnext=off; `help` lists them
@@ -194,6 +194,7 @@ mod tests {
             &["--label", "7", "x"],
             &["--tag", "colour", "x"],
             &["--procs", "0", "x"],
+            &["--procs", "4097", "x"],
         ] {
             let args = [&["gmp-record"], words].concat();
             assert!(Args::try_parse_from(args).is_err(), "{words:?}");

@@ -1017,3 +1017,31 @@ fn an_output_that_can_hold_no_database_is_refused_before_the_program_starts() {
         assert_eq!(Run::list(&store).expect("runs").len(), 1);
     }
 }
+
+#[test]
+fn as_many_ps_as_were_asked_for_or_none() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("as_many_ps_as_were_asked_for_or_none");
+    assert!(
+        recorder
+            .run(&["-q", "--procs", "4096"], "work")
+            .status
+            .success()
+    );
+    let run = Run::find(&recorder.store(), "last").expect("a run");
+    assert_eq!(run.procs, Some(4096));
+    let refused = recorder.run(&["--procs", "100000"], "work");
+    assert_eq!(refused.status.code(), Some(125));
+    let stderr = stderr_of(&refused);
+    assert!(stderr.contains("100000 is not in 1..=4096"), "{stderr}");
+    for asked in ["100000", "0", "many"] {
+        let mut command = recorder.command(&["-o", "none.db"], "work");
+        let refused = command.env("GMP_PROCS", asked).output().expect("it starts");
+        let stderr = stderr_of(&refused);
+        let why = format!("GMP_PROCS={asked}: the number of Ps is 1 to 4096");
+        assert!(stderr.contains(&why), "{stderr}");
+        assert!(!recorder.path("none.db").exists());
+    }
+}
