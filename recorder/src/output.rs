@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -36,9 +37,25 @@ pub fn check(output: &Path) -> anyhow::Result<()> {
             "-o -: a database cannot be a stream; name a file (`./-` for one with this name)"
         );
     }
-    // Whatever else is wrong with it is told by who opens it.
+    if output.as_os_str().as_bytes().ends_with(b"/") {
+        // SQLite would make a file without the slash.
+        anyhow::bail!(
+            "-o {}: this is the name of a folder; name a file in it",
+            output.display()
+        );
+    }
     let Ok(found) = std::fs::metadata(output) else {
-        return Ok(());
+        // Whatever else is wrong with it is told by who opens it.
+        return match output.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+                anyhow::bail!(
+                    "-o {}: there is no folder {}",
+                    output.display(),
+                    parent.display()
+                )
+            }
+            _ => Ok(()),
+        };
     };
     let is = |what: &str| Err(anyhow::anyhow!("-o {}: {what}", output.display()));
     let kind = found.file_type();

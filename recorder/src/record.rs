@@ -255,7 +255,7 @@ fn forget(store: &Store, run: Option<u32>, args: &Args) {
     let forgotten = store.transaction(|| -> anyhow::Result<()> {
         for table in ["run", "run_param", "ingest_cursor"] {
             let delete = format!("DELETE FROM {table} WHERE run = ?");
-            store.db().execute(&delete, [run])?;
+            store.db().execute(&delete, [run]).map_err(store.sql())?;
         }
         // Inside the transaction: a recorder that waits for it is refused by SQLite then, instead of writing into a file without a name.
         if Run::list(store)?.is_empty() {

@@ -858,6 +858,8 @@ fn a_full_disk_under_the_database_is_an_error_and_recovery_needs_only_room() {
     let stderr = stderr_of(&output);
     assert!(output.status.success(), "{:?}: {stderr}", output.status);
     assert!(stderr.contains("what was recorded is safe in"), "{stderr}");
+    let told = stderr.matches("database or disk is full").count();
+    assert_eq!(told, 1, "{stderr}");
     assert!(
         stderr.contains("`gmp-record --recover -o small/trace.db`"),
         "{stderr}"
@@ -1044,4 +1046,49 @@ fn as_many_ps_as_were_asked_for_or_none() {
         assert!(stderr.contains(&why), "{stderr}");
         assert!(!recorder.path("none.db").exists());
     }
+}
+
+#[test]
+fn what_went_wrong_is_said_once_and_on_which_file() {
+    if part().is_some() {
+        return work();
+    }
+    let recorder = Recorder::new("what_went_wrong_is_said_once_and_on_which_file");
+    std::fs::write(recorder.path("not-a-folder"), "").expect("writable");
+    std::fs::write(recorder.path("data"), "no program").expect("writable");
+    let own = |args: &[&str]| {
+        let mut command = Command::new(RECORD);
+        let command = command.current_dir(recorder.dir.path()).args(args);
+        stderr_of(&command.output().expect("it starts"))
+    };
+    for (stderr, expected) in [
+        (
+            own(&["--recover", "-o", "none.db"]),
+            "cannot open none.db: No such file or directory (os error 2)",
+        ),
+        (
+            own(&["-o", "no/such.db", "./data"]),
+            "-o no/such.db: there is no folder no",
+        ),
+        (
+            own(&["-o", "no/", "./data"]),
+            "-o no/: this is the name of a folder; name a file in it",
+        ),
+        (
+            own(&["./nowhere"]),
+            "cannot run ./nowhere: No such file or directory (os error 2)",
+        ),
+        (
+            own(&["./data"]),
+            "cannot run ./data: Permission denied (os error 13)",
+        ),
+    ] {
+        assert_eq!(stderr, format!("gmp-record: {expected}\n"));
+    }
+    let stderr = own(&["--spool", "not-a-folder", "./data"]);
+    assert_eq!(stderr.matches("Not a directory").count(), 1, "{stderr}");
+    assert!(
+        stderr.contains("cannot create the spool not-a-folder/gmp-spool-"),
+        "{stderr}"
+    );
 }

@@ -209,7 +209,8 @@ impl<'a> Ingest<'a> {
         let forget = |table: &str| {
             let sql = format!("DELETE FROM {table} WHERE run = ?");
             let done = self.store.db().execute(&sql, [run.run]);
-            done.context("cannot finish the run")
+            done.map_err(self.store.sql())
+                .context("cannot finish the run")
         };
         forget("clock")?;
         for clock in clocks {
@@ -235,6 +236,7 @@ impl<'a> Ingest<'a> {
                 [run.run],
                 |row| row.get(0),
             )
+            .map_err(self.store.sql())
             .context("cannot finish the run")?;
         if run.recovered {
             self.end_unseen(run)?;
@@ -256,6 +258,7 @@ impl<'a> Ingest<'a> {
                 [run.run],
                 |row| row.get(0),
             )
+            .map_err(self.store.sql())
             .context("cannot finish the run")?;
         Ok(())
     }

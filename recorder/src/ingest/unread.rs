@@ -49,7 +49,7 @@ impl Unread {
     pub fn damaged(path: &Path, error: anyhow::Error) -> anyhow::Result<Unread> {
         let is_damage = match error.downcast_ref::<SpoolError>() {
             Some(SpoolError::Format { .. }) => true,
-            Some(SpoolError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+            Some(SpoolError::Io { error, .. }) => error.kind() == ErrorKind::NotFound,
             None => false,
         };
         if !is_damage {

@@ -38,9 +38,9 @@ pub enum Found {
 pub fn look(path: &Path) -> Result<Found, StoreError> {
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
-        Err(source) => Err(StoreError::Open {
+        Err(error) => Err(StoreError::Open {
             path: path.to_owned(),
-            source,
+            error,
         }),
         // Empty: nothing is lost with it, or another recorder is about to fill it.
         Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(Found::Nothing),
@@ -53,6 +53,19 @@ fn plain(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// An error of opening without the path that is in its text: the path is told beside it.
+fn without_path(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(e, Some(text)) => {
+            let what = text
+                .split_once(": ")
+                .map_or(text.as_str(), |(what, _)| what);
+            rusqlite::Error::SqliteFailure(e, Some(what.to_owned()))
+        }
+        e => e,
+    }
+}
+
 impl Store {
     /// Opens a database for reading.
     ///
@@ -60,9 +73,9 @@ impl Store {
     /// When it is not there, is something else, or is of a later version.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
         // SQLite's own message for a missing file names neither the file nor the cause.
-        let meta = std::fs::metadata(path).map_err(|source| StoreError::Open {
+        let meta = std::fs::metadata(path).map_err(|error| StoreError::Open {
             path: path.to_owned(),
-            source,
+            error,
         })?;
         if !meta.is_file() || meta.len() == 0 {
             return Err(StoreError::NotOurs {
@@ -150,7 +163,10 @@ impl Store {
         let path = path.to_owned();
         match db {
             Ok(db) => Ok(Store { db, path }),
-            Err(source) => Err(StoreError::Sql { path, source }),
+            Err(error) => Err(StoreError::Sql {
+                path,
+                error: without_path(error),
+            }),
         }
     }
 
@@ -208,9 +224,9 @@ impl Store {
 
     /// Names this file in an error of SQLite.
     pub fn sql(&self) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
-        |source| StoreError::Sql {
+        |error| StoreError::Sql {
             path: self.path.clone(),
-            source,
+            error,
         }
     }
 
