@@ -13,6 +13,7 @@ Examples:
   gmp-record --policy steal=one --tag host=lab7 ./workload
   gmp-record --policy help                   what a policy can vary
   gmp-record --recover -o trace.db           finish what a killed gmp-record left
+  gmp-record --generate man >gmp-record.1    the man page; bash, zsh, fish for completions
 
 Exit codes:
   of the program; 128 + n when signal n killed it; 125 recording failed or bad usage;
@@ -79,8 +80,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["program", "label", "procs", "policy"])]
     pub recover: bool,
 
-    /// Print shell completions or the man page
-    #[arg(long, value_name = "WHAT", hide = true)]
+    /// Print completions for a shell, or the man page
+    #[arg(long, value_name = "WHAT")]
     pub generate: Option<Generate>,
 
     /// The program and its arguments
@@ -172,6 +173,24 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_completions_and_man_page_name_every_option() {
+        let mut texts = vec![Args::command().render_long_help().to_string()];
+        for what in Generate::value_variants() {
+            // The man page writes its hyphens in another way.
+            texts.push(generate(*what).expect("a text").replace("\\-", "-"));
+        }
+        for option in Args::command().get_arguments() {
+            let Some(name) = option.get_long() else {
+                continue;
+            };
+            for text in &texts {
+                assert!(text.contains(name), "--{name} is not in {text}");
+            }
+        }
+        assert!(texts[0].contains("--generate"));
     }
 
     #[test]
