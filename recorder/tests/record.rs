@@ -104,10 +104,7 @@ impl Recorder {
 
     /// Nobody waits for the recorded program of a dead recorder but init, or whoever takes its place.
     fn wait_for_orphan(&self) {
-        let stat = format!("/proc/{}/stat", self.pid("begun"));
-        while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
-            std::thread::yield_now();
-        }
+        wait_for_end(self.pid("begun"));
     }
 
     fn run(&self, options: &[&str], part: &str) -> Output {
@@ -175,6 +172,14 @@ fn folders(dir: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     entries
         .map(|e| e.expect("readable").path())
         .filter(|path| path.is_dir())
+}
+
+/// Until a process is gone, or a zombie that somebody else has to wait for.
+fn wait_for_end(pid: libc::pid_t) {
+    let stat = format!("/proc/{pid}/stat");
+    while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z")) {
+        std::thread::yield_now();
+    }
 }
 
 fn part() -> Option<String> {
@@ -1091,4 +1096,27 @@ fn what_went_wrong_is_said_once_and_on_which_file() {
         stderr.contains("cannot create the spool not-a-folder/gmp-spool-"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_recorder_that_is_a_zombie_records_nothing_any_more() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("a_recorder_that_is_a_zombie_records_nothing_any_more");
+    let mut child = recorder.start(&[], "work");
+    recorder.wait_for("begun", &mut child);
+    let living = stderr_of(&recorder.recover(&[]));
+    let words = format!("gmp-record (process {}) is still recording it", child.id());
+    assert!(living.contains(&words), "{living}");
+    child.kill().expect("it runs");
+    std::fs::write(recorder.path("stop"), "").expect("writable");
+    recorder.wait_for_orphan();
+    // Nobody has waited for it yet.
+    wait_for_end(child.id() as libc::pid_t);
+    let recovered = recorder.recover(&[]);
+    child.wait().expect("a child");
+    assert!(recovered.status.success(), "{recovered:?}");
+    let run = Run::find(&recorder.store(), "last").expect("a run");
+    assert_eq!((run.ingest.as_str(), run.status.as_str()), ("done", "ok"));
 }
