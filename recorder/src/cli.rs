@@ -13,6 +13,7 @@ Examples:
   gmp-record --policy steal=one --tag host=lab7 ./workload
   gmp-record --policy help                   what a policy can vary
   gmp-record --recover -o trace.db           finish what a killed gmp-record left
+  gmp-record --recover --spool DIR           into trace.db what GMP_SPOOL=DIR ./workload left
   gmp-record --generate man >gmp-record.1    the man page; bash, zsh, fish for completions
 
 Exit codes:
@@ -76,7 +77,8 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// Finish the recordings that a killed gmp-record left in FILE
+    /// Finish the recordings that a killed gmp-record left in FILE; with --spool, add to FILE what a program left in DIR
+    /// that ran with GMP_SPOOL=DIR and without gmp-record
     #[arg(long, conflicts_with_all = ["program", "label", "procs", "policy"])]
     pub recover: bool,
 

@@ -13,10 +13,13 @@ use gmp_trace::spool::control;
 
 use crate::cli::Args;
 use crate::ingest::Ingest;
-use crate::{FAILED, clocks, machine, output, place, record};
+use crate::{FAILED, adopt, clocks, machine, output, place, record};
 
-/// Finishes every unfinished run of the database; the exit code.
+/// Finishes every unfinished run of the database, or adds the run that lies in `--spool`; the exit code.
 pub fn recover(args: &Args) -> anyhow::Result<u8> {
+    if let Some(dir) = &args.spool {
+        return recover_spool(args, dir);
+    }
     output::check(&args.output)?;
     let store = Store::open_writable(&args.output)?;
     let unfinished: Vec<Run> = Run::list(&store)?
@@ -48,13 +51,33 @@ pub fn recover(args: &Args) -> anyhow::Result<u8> {
     Ok(code)
 }
 
+fn recover_spool(args: &Args, dir: &Path) -> anyhow::Result<u8> {
+    output::prepare(&args.output, args.force)?;
+    let processes = adopt::processes(dir)?;
+    is_at_rest(dir)?;
+    let store = Store::create_or_open(&args.output)?;
+    let mut run = adopt::begin(&store, dir, &processes)?;
+    let whole = recover_run(args, &store, &mut run)?;
+    Ok(if whole { 0 } else { FAILED })
+}
+
+/// Makes sure that nobody records into a spool or reads it any more.
+fn is_at_rest(dir: &Path) -> anyhow::Result<()> {
+    if let Some(pid) = recorder_of(dir).filter(|pid| is_recorder(*pid)) {
+        anyhow::bail!("gmp-record (process {pid}) is still recording it");
+    }
+    let processes = place::processes(dir)?;
+    if let Some(pid) = processes.iter().find_map(|p| control::living_writer(p)) {
+        anyhow::bail!("process {pid} still writes to its spool; wait for it or end it first");
+    }
+    Ok(())
+}
+
 /// Finishes a run; whether all of it is there now.
 fn recover_run(args: &Args, store: &Store, run: &mut Run) -> anyhow::Result<bool> {
     let cursor = IngestCursor::all(store, run.run)?.pop();
     let dir = cursor.map(|c| PathBuf::from(c.spool)).unwrap_or_default();
-    if let Some(pid) = recorder_of(&dir).filter(|pid| is_recorder(*pid)) {
-        anyhow::bail!("gmp-record (process {pid}) is still recording it");
-    }
+    is_at_rest(&dir)?;
     let machine = machine::look();
     let is_gone = !dir.is_dir();
     if let (true, Some(host)) = (is_gone && run.host != machine.host, &run.host) {
@@ -62,10 +85,6 @@ fn recover_run(args: &Args, store: &Store, run: &mut Run) -> anyhow::Result<bool
             "its spool {} is not here: it was recorded on {host}, where --recover may find it",
             dir.display()
         );
-    }
-    let processes = place::processes(&dir)?;
-    if let Some(pid) = processes.iter().find_map(|p| control::living_writer(p)) {
-        anyhow::bail!("process {pid} still writes to its spool; wait for it or end it first");
     }
     if is_gone {
         eprintln!(

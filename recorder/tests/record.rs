@@ -1120,3 +1120,69 @@ fn a_recorder_that_is_a_zombie_records_nothing_any_more() {
     let run = Run::find(&recorder.store(), "last").expect("a run");
     assert_eq!((run.ingest.as_str(), run.status.as_str()), ("done", "ok"));
 }
+
+#[test]
+fn a_spool_that_no_recorder_made_becomes_a_run() {
+    match part().as_deref() {
+        Some("long") => return work_until_told(),
+        Some(_) => return work(),
+        None => {}
+    }
+    let test = "a_spool_that_no_recorder_made_becomes_a_run";
+    let recorder = Recorder::new(test);
+    let program = |part: &str| {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command
+            .args([test, "--exact", "--nocapture"])
+            .env(PART, part)
+            .env(DIR, recorder.dir.path())
+            .env("GMP_SPOOL", recorder.path("spool"));
+        command
+    };
+    let options = ["--spool", "spool"];
+    let missing = recorder.recover(&options);
+    assert_eq!(missing.status.code(), Some(125));
+    assert!(stderr_of(&missing).contains("cannot read the spool spool: No such file"));
+    std::fs::create_dir_all(recorder.path("spool/notes")).expect("a folder");
+    let none = recorder.recover(&options);
+    assert_eq!(none.status.code(), Some(125));
+    assert!(stderr_of(&none).contains("spool is no spool"), "{none:?}");
+    let mut long = program("long").spawn().expect("it starts");
+    recorder.wait_for("begun", &mut long);
+    let refused = stderr_of(&recorder.recover(&options));
+    let words = format!("process {} still writes", long.id());
+    assert!(refused.contains(&words), "{refused}");
+    assert!(!recorder.path("trace.db").exists());
+    std::fs::write(recorder.path("stop"), "").expect("writable");
+    assert!(long.wait().expect("a child").success());
+    assert!(program("short").status().expect("it starts").success());
+    let adopted = recorder.recover(&options);
+    assert!(adopted.status.success(), "{adopted:?}");
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert_eq!(
+        (
+            run.ingest.as_str(),
+            run.status.as_str(),
+            run.lost,
+            run.unordered,
+            run.procs
+        ),
+        ("done", "ok", 0, 0, Some(2))
+    );
+    assert_eq!(differences(&store), []);
+    assert_eq!(
+        number(&store, "SELECT count(*) FROM process WHERE finished"),
+        2
+    );
+    let exe = std::env::current_exe().expect("this program");
+    assert_eq!(Path::new(&run.command), exe);
+    // The times are guessed, but not far from the truth.
+    let boottime_ns = number(&store, "SELECT min(started_boottime_ns) FROM process");
+    let first_ns = number(&store, "SELECT min(ts) FROM event") + run.started_boottime_ns;
+    let off_ns = first_ns.abs_diff(boottime_ns);
+    assert!(off_ns < 1_000_000_000, "{off_ns} ns");
+    // It is not the recorder's to remove.
+    assert!(recorder.path("spool/notes").exists());
+    assert_eq!(folders(&recorder.path("spool")).count(), 3);
+}
