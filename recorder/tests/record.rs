@@ -146,6 +146,21 @@ impl Recorder {
         std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
     }
 
+    /// How many events are in the database; while the recorder commits, the file is locked.
+    fn rows(&self) -> Option<i64> {
+        let store = Store::open(&self.path("trace.db")).ok()?;
+        let sql = "SELECT ifnull(max(events), 0) FROM run";
+        store.db().query_row(sql, [], |r| r.get(0)).ok()
+    }
+
+    /// Waits until so many events are in the database while the program runs.
+    fn wait_for_rows(&self, wanted: i64, recorder: &mut Child) {
+        while self.rows().is_none_or(|n| n < wanted) {
+            assert!(recorder.try_wait().expect("a child").is_none());
+            std::thread::yield_now();
+        }
+    }
+
     /// How many spools lie in the folder.
     fn spools(&self) -> usize {
         folders(self.dir.path())
@@ -672,20 +687,9 @@ fn a_recorder_killed_while_it_makes_room_loses_nothing_that_it_had() {
     let recorder = Recorder::new("a_recorder_killed_while_it_makes_room_loses_nothing_that_it_had");
     let mut child = recorder.start(&["--spool-limit", "8MiB"], "work");
     recorder.wait_for("begun", &mut child);
-    // More than the spool holds, so that chunks were used again; while the recorder commits, the file is locked.
-    let rows = || {
-        let store = Store::open(&recorder.path("trace.db")).ok()?;
-        let count = store
-            .db()
-            .query_row("SELECT ifnull(max(events), 0) FROM run", [], |r| {
-                r.get::<_, i64>(0)
-            });
-        count.ok()
-    };
-    while rows().is_none_or(|n| n < 1_200_000) {
-        assert!(child.try_wait().expect("a child").is_none());
-        std::thread::yield_now();
-    }
+    // More than the spool holds, so that chunks were used again.
+    let rows = || recorder.rows();
+    recorder.wait_for_rows(1_200_000, &mut child);
     child.kill().expect("it runs");
     child.wait().expect("a child");
     std::fs::write(recorder.path("stop"), "").expect("writable");
@@ -1185,4 +1189,38 @@ fn a_spool_that_no_recorder_made_becomes_a_run() {
     // It is not the recorder's to remove.
     assert!(recorder.path("spool/notes").exists());
     assert_eq!(folders(&recorder.path("spool")).count(), 3);
+}
+
+#[test]
+fn what_is_in_the_database_is_complete_though_the_spool_is_not() {
+    if part().is_some() {
+        return work_until_told();
+    }
+    let recorder = Recorder::new("what_is_in_the_database_is_complete_though_the_spool_is_not");
+    let mut child = recorder.start(&["--spool-limit", "4MiB"], "work");
+    recorder.wait_for_rows(1, &mut child);
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    std::fs::write(recorder.path("stop"), "").expect("writable");
+    recorder.wait_for_orphan();
+    let before = recorder.rows().expect("a whole database");
+    let spool = recorder.spool();
+    let process = folders(&spool).next().expect("a process");
+    std::fs::remove_file(process.join("segment-0000")).expect("removed");
+    let recovered = recorder.recover(&[]);
+    let stderr = stderr_of(&recovered);
+    assert_eq!(recovered.status.code(), Some(125), "{stderr}");
+    assert!(stderr.contains("segment-0000: No such file"), "{stderr}");
+    let store = recorder.store();
+    let run = Run::find(&store, "last").expect("a run");
+    assert_eq!((run.ingest.as_str(), run.events), ("done", before));
+    for id in ["m", "g"] {
+        let sql = format!(
+            "SELECT count(*) FROM event e LEFT JOIN {id} t USING (run, process, {id}) WHERE e.{id} > 0 AND t.run IS NULL"
+        );
+        assert_eq!(number(&store, &sql), 0, "{id}");
+    }
+    let why = "SELECT count(*) FROM lost WHERE why LIKE 'damaged: %segment-0000%'";
+    assert_eq!(number(&store, why), 1);
+    assert!(process.join("segments").exists());
 }

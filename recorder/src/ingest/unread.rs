@@ -10,6 +10,7 @@ use gmp_store::run::Run;
 use gmp_trace::clock::{self, Calibration};
 use gmp_trace::spool::SpoolError;
 
+use super::things::Things;
 use crate::machine::Machine;
 use crate::place;
 
@@ -66,7 +67,8 @@ impl Unread {
         matches!(self.why, Why::Damaged(_))
     }
 
-    /// Makes the database say that the process was there and what became of its events. `number`: its number in the run.
+    /// Makes the database say that the process was there and what became of its events, and completes the tables that rows of it refer to.
+    /// `number`: its number in the run.
     pub fn note(
         &self,
         store: &Store,
@@ -76,7 +78,9 @@ impl Unread {
         machine: &Machine,
     ) -> anyhow::Result<()> {
         let known = Process::all(store, run.run)?;
-        if !known.iter().any(|p| p.process == number) {
+        if let Some(known) = known.iter().find(|p| p.process == number) {
+            Things::new(store, run.run, number).finish_from_rows(known)?;
+        } else {
             let (pid, started) = place::identity(&self.path).unwrap_or_default();
             Process {
                 run: run.run,
