@@ -81,7 +81,7 @@ pub fn attend<'a>(
                 Ok(more) => more,
                 Err(e) => {
                     eprintln!(
-                        "gmp-record: warning: cannot read the spool while the program runs, and its events stay there until its limit: {e:#}"
+                        "gmp-record: warning: cannot read the spool while the program runs, and its events stay there up to its limit; what does not fit is lost: {e:#}"
                     );
                     // What was committed stays; the rest is read anew at the end.
                     *run = Run::find(store, &run.run.to_string())?;

@@ -13,6 +13,8 @@ Examples:
   gmp-record --policy steal=one --tag host=lab7 ./workload
   gmp-record --policy help                   what a policy can vary
   gmp-record --recover -o trace.db           finish what a killed gmp-record left
+  gmp-record --recover --spool DIR           into trace.db what GMP_SPOOL=DIR ./workload left
+  gmp-record --generate man >gmp-record.1    the man page; bash, zsh, fish for completions
 
 Exit codes:
   of the program; 128 + n when signal n killed it; 125 recording failed or bad usage;
@@ -38,8 +40,8 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
     pub tag: Vec<(String, String)>,
 
-    /// The number of Ps; wins over the program's own
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// The number of Ps, at most 4096; wins over the program's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(gmp_policy::MAX_PROCS)))]
     pub procs: Option<u32>,
 
     /// The scheduler's decisions, for example steal=one,runnext=off; `help` lists them
@@ -75,12 +77,13 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// Finish the recordings that a killed gmp-record left in FILE
+    /// Finish the recordings that a killed gmp-record left in FILE; with --spool, add to FILE what a program left in DIR
+    /// that ran with GMP_SPOOL=DIR and without gmp-record
     #[arg(long, conflicts_with_all = ["program", "label", "procs", "policy"])]
     pub recover: bool,
 
-    /// Print shell completions or the man page
-    #[arg(long, value_name = "WHAT", hide = true)]
+    /// Print completions for a shell, or the man page
+    #[arg(long, value_name = "WHAT")]
     pub generate: Option<Generate>,
 
     /// The program and its arguments
@@ -104,7 +107,7 @@ pub enum Every {
 /// What becomes of events that do not fit the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFull {
-    /// Their threads wait for room, and the time is recorded: nothing is lost
+    /// Their threads wait for room, and the time is recorded: nothing is lost, or the exit code is 125
     Block,
     /// They are lost and counted, and no thread waits
     Drop,
@@ -175,6 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn help_completions_and_man_page_name_every_option() {
+        let mut texts = vec![Args::command().render_long_help().to_string()];
+        for what in Generate::value_variants() {
+            // The man page writes its hyphens in another way.
+            texts.push(generate(*what).expect("a text").replace("\\-", "-"));
+        }
+        for option in Args::command().get_arguments() {
+            let Some(name) = option.get_long() else {
+                continue;
+            };
+            for text in &texts {
+                assert!(text.contains(name), "--{name} is not in {text}");
+            }
+        }
+        assert!(texts[0].contains("--generate"));
+    }
+
+    #[test]
     fn what_follows_the_program_is_the_programs() {
         let args = Args::try_parse_from(["gmp-record", "-o", "x.db", "./prog", "-o", "--json"])
             .expect("a command");
@@ -194,6 +215,7 @@ mod tests {
             &["--label", "7", "x"],
             &["--tag", "colour", "x"],
             &["--procs", "0", "x"],
+            &["--procs", "4097", "x"],
         ] {
             let args = [&["gmp-record"], words].concat();
             assert!(Args::try_parse_from(args).is_err(), "{words:?}");

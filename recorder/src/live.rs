@@ -23,11 +23,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch the run whose spool is in `dir`, whose first reading of the clocks is `first`. `program` is what to look at
-    /// when no runtime starts.
-    pub fn start(dir: PathBuf, first: Snapshot, program: PathBuf) -> anyhow::Result<Watch> {
-        let mut clocks = Clocks::create(&dir)?;
-        clocks.keep(&first);
+    /// Begins to watch the run whose spool is in `dir`; `clocks` has its first reading of the clocks, `first`. `program` is what to look
+    /// at when no runtime starts.
+    pub fn start(
+        dir: PathBuf,
+        mut clocks: Clocks,
+        first: Snapshot,
+        program: PathBuf,
+    ) -> anyhow::Result<Watch> {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("watch".into())

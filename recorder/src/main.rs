@@ -1,10 +1,11 @@
 //! `gmp-record [OPTIONS] [--] PROGRAM [ARGS…]`: runs a program and keeps all that its runtime did in one SQLite file.
 //!
-//! The way of a recording: [`cli`] says what is wanted; [`place`] chooses where the spool goes; [`child`] runs the program and passes
+//! The way of a recording: [`cli`] says what is wanted; [`output`] looks at the database's file; [`place`] chooses where the spool goes; [`child`] runs the program and passes
 //! signals; [`attend`] waits for it; [`ingest`] reads the spool in causal order into the database, while the program runs if the spool gets
-//! full; [`record`] ties them together and [`summary`] tells what came of it. [`recover`] does the second half after a recorder that died. Whatever happens, what was recorded stays in the spool until it
+//! full; [`record`] ties them together and [`summary`] tells what came of it. [`recover`] does the second half after a recorder that died, and [`adopt`] the first where there was none. Whatever happens, what was recorded stays in the spool until it
 //! is in the database.
 
+mod adopt;
 mod attend;
 mod child;
 mod cli;
@@ -12,6 +13,7 @@ mod clocks;
 mod ingest;
 mod live;
 mod machine;
+mod output;
 mod place;
 mod record;
 mod recover;

@@ -8,25 +8,23 @@ use gmp_store::Store;
 use gmp_store::entity::{IngestCursor, RunMetric, RunParam};
 use gmp_store::run::Run;
 use gmp_store::rusqlite::types::Value;
-use gmp_store::store::{self, Found};
 use gmp_trace::clock::Snapshot;
-use gmp_trace::event::Event;
-use gmp_trace::ids::MId;
-use gmp_trace::spool::writer::{Spool, SpoolOptions};
+use gmp_trace::spool::{control, event_cost_ns};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::child;
-use crate::cli::Args;
-use crate::ingest::Ingest;
+use crate::cli::{Args, OnFull};
+use crate::clocks::Clocks;
+use crate::ingest::{Ingest, Unread};
 use crate::live::{self, Watch};
 use crate::machine::{self, Machine};
 use crate::place::{self, Place};
-use crate::{FAILED, attend, summary};
+use crate::{FAILED, attend, output, summary};
 
 /// Records what the command line asks for; the exit code.
 pub fn record(args: &Args) -> anyhow::Result<u8> {
     check_policy(args)?;
-    prepare_output(args)?;
+    output::prepare(&args.output, args.force)?;
     let store = Store::create_or_open(&args.output)?;
     let place = match place::choose(
         &args.output,
@@ -41,12 +39,14 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
     };
     let machine = machine::look();
     let first = Snapshot::take();
-    let begun =
-        event_cost_ns(&place).and_then(|cost| begin(&store, args, &place, &machine, &first, cost));
-    let mut run = match begun {
-        Ok(run) => run,
+    let begun = Clocks::create(&place.dir, &first).and_then(|clocks| {
+        let run = begin(&store, args, &place, &machine, &first)?;
+        Ok((run, clocks))
+    });
+    let (mut run, clocks) = match begun {
+        Ok(begun) => begun,
         Err(e) => {
-            remove_spool(&place.dir);
+            place::remove(&place.dir);
             forget(&store, None, args);
             return Err(e);
         }
@@ -57,14 +57,14 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
             let (child::NotStarted::NotFound(text) | child::NotStarted::NotRunnable(text)) =
                 &not_started;
             eprintln!("gmp-record: {text}");
-            remove_spool(&place.dir);
+            place::remove(&place.dir);
             forget(&store, Some(run.run), args);
             return Ok(not_started.code());
         }
     };
     let interrupts = child::pass_signals(&child)?;
     let program = Path::new(&args.program[0]).to_owned();
-    let watch = Watch::start(place.dir.clone(), first, program.clone())?;
+    let watch = Watch::start(place.dir.clone(), clocks, first, program.clone())?;
     let attended = attend::attend(
         child,
         &interrupts,
@@ -88,20 +88,27 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
     }
     .into();
     let processes = place::processes(&place.dir)?;
-    if processes.is_empty() {
-        eprintln!(
-            "gmp-record: nothing was recorded, because no GMP runtime started: {}",
-            live::advice(&program)
-        );
-        remove_spool(&place.dir);
+    if !processes.iter().any(|process| control::has_begun(process)) {
+        let why = if processes.is_empty() {
+            format!("because no GMP runtime started: {}", live::advice(&program))
+        } else {
+            format!(
+                "because the program's runtime found no room for its spool in {}, or was killed before it began; --spool names another folder",
+                place.dir.parent().unwrap_or(&place.dir).display()
+            )
+        };
+        eprintln!("gmp-record: nothing was recorded, {why}");
+        place::remove(&place.dir);
         forget(&store, Some(run.run), args);
         return Ok(FAILED);
     }
-    finish(args, &mut run, attended.ingest, &clocks, &store, &place.dir)?;
-    Ok(code)
+    let whole = finish(args, &mut run, attended.ingest, &clocks, &store, &place.dir)?;
+    let kept = args.on_full == OnFull::Drop || run.lost == 0;
+    Ok(if whole && kept { code } else { FAILED })
 }
 
-/// The second half of a recording: what is left of the spool into the database. Shared with `--recover`.
+/// The second half of a recording: what is left of the spool into the database; whether every process could be read, and left an event
+/// if it had any. Shared with `--recover`.
 pub fn finish(
     args: &Args,
     run: &mut Run,
@@ -109,21 +116,31 @@ pub fn finish(
     clocks: &[Snapshot],
     store: &Store,
     dir: &Path,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let began = Instant::now();
     run.spool_bytes = Some(size_of(dir) as i64);
     let bar = progress(args);
-    ingest.finish(run, clocks, &bar).with_context(|| {
+    let unread = ingest.finish(run, clocks, &bar, |run| describe(store, run, args)).with_context(|| {
         format!(
-            "the recording is safe in {}; when the cause is gone, `gmp-record --recover -o {}` finishes it",
+            "what was recorded is safe in {}; when the cause is gone, `gmp-record --recover -o {}` finishes it",
             dir.display(),
             args.output.display()
         )
     })?;
     bar.finish_and_clear();
-    describe(store, run, args)?;
-    remove_spool(dir);
-    summary::print(args, run, began.elapsed())
+    for process in &unread {
+        eprintln!("gmp-record: {process}");
+    }
+    if unread.iter().any(Unread::is_damaged) {
+        eprintln!(
+            "gmp-record: what could not be read stays in {}",
+            dir.display()
+        );
+    } else {
+        place::remove(dir);
+    }
+    summary::print(args, run, began.elapsed())?;
+    Ok(unread.is_empty() && (run.events > 0 || run.lost == 0))
 }
 
 /// Refuses a policy that the program would refuse later.
@@ -136,24 +153,6 @@ fn check_policy(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes sure that the output is a trace database or nothing; anything else goes away only with `--force`.
-fn prepare_output(args: &Args) -> anyhow::Result<()> {
-    match store::look(&args.output) {
-        Ok(Found::Trace | Found::Nothing) => Ok(()),
-        Err(gmp_store::StoreError::NotOurs { path }) if path.is_file() => {
-            if !args.force {
-                anyhow::bail!(
-                    "{} exists and is no trace database; choose another -o, or --force to replace it",
-                    path.display()
-                );
-            }
-            std::fs::remove_file(&path)
-                .with_context(|| format!("cannot replace {}", path.display()))
-        }
-        Err(e) => Err(e.into()),
-    }
-}
-
 /// Writes the run's row, so that the database knows of the recording from its first moment.
 fn begin(
     store: &Store,
@@ -161,7 +160,6 @@ fn begin(
     place: &Place,
     machine: &Machine,
     first: &Snapshot,
-    cost: Option<f64>,
 ) -> anyhow::Result<Run> {
     let words: Vec<String> = args
         .program
@@ -190,7 +188,7 @@ fn begin(
             cpus: machine.cpus,
             cpu_list: machine.cpu_list.clone(),
             smt: machine.smt.clone(),
-            event_cost_ns: cost,
+            event_cost_ns: Some(event_cost_ns()),
             ingest: "running".into(),
             recorder_version: Some(env!("CARGO_PKG_VERSION").into()),
             ..Run::default()
@@ -210,36 +208,34 @@ fn begin(
     })
 }
 
-/// Names what the run was and what came of it, for grouping.
+/// Names what the run was and what came of it, for grouping. Part of a transaction.
 fn describe(store: &Store, run: &Run, args: &Args) -> anyhow::Result<()> {
-    store.transaction(|| -> anyhow::Result<()> {
-        if let Some(procs) = run.procs {
-            param(store, run.run, "procs", &procs.to_string())?;
+    if let Some(procs) = run.procs {
+        param(store, run.run, "procs", &procs.to_string())?;
+    }
+    let policy: Option<gmp_policy::Policy> = run.policy.as_deref().and_then(|p| p.parse().ok());
+    if let Some(policy) = policy {
+        for knob in gmp_policy::KNOBS {
+            let value = (knob.get)(&policy);
+            param(store, run.run, &format!("policy.{}", knob.name), &value)?;
         }
-        let policy: Option<gmp_policy::Policy> = run.policy.as_deref().and_then(|p| p.parse().ok());
-        if let Some(policy) = policy {
-            for knob in gmp_policy::KNOBS {
-                let value = (knob.get)(&policy);
-                param(store, run.run, &format!("policy.{}", knob.name), &value)?;
-            }
+    }
+    for (key, value) in &args.tag {
+        param(store, run.run, &format!("tag.{key}"), value)?;
+    }
+    for (name, value, unit) in [
+        ("duration", run.duration_ns.map(|d| d as f64 / 1e9), "s"),
+        ("events", Some(run.events as f64), "events"),
+    ] {
+        RunMetric {
+            run: run.run,
+            name: name.into(),
+            value,
+            unit: Some(unit.into()),
         }
-        for (key, value) in &args.tag {
-            param(store, run.run, &format!("tag.{key}"), value)?;
-        }
-        for (name, value, unit) in [
-            ("duration", run.duration_ns.map(|d| d as f64 / 1e9), "s"),
-            ("events", Some(run.events as f64), "events"),
-        ] {
-            RunMetric {
-                run: run.run,
-                name: name.into(),
-                value,
-                unit: Some(unit.into()),
-            }
-            .insert(store)?;
-        }
-        Ok(())
-    })
+        .insert(store)?;
+    }
+    Ok(())
 }
 
 fn param(store: &Store, run: u32, name: &str, value: &str) -> anyhow::Result<()> {
@@ -259,7 +255,7 @@ fn forget(store: &Store, run: Option<u32>, args: &Args) {
     let forgotten = store.transaction(|| -> anyhow::Result<()> {
         for table in ["run", "run_param", "ingest_cursor"] {
             let delete = format!("DELETE FROM {table} WHERE run = ?");
-            store.db().execute(&delete, [run])?;
+            store.db().execute(&delete, [run]).map_err(store.sql())?;
         }
         // Inside the transaction: a recorder that waits for it is refused by SQLite then, instead of writing into a file without a name.
         if Run::list(store)?.is_empty() {
@@ -273,36 +269,6 @@ fn forget(store: &Store, run: Option<u32>, args: &Args) {
             args.output.display()
         );
     }
-}
-
-/// What writing one event costs here: the median of a few rounds into a scratch spool beside the real one.
-fn event_cost_ns(place: &Place) -> anyhow::Result<Option<f64>> {
-    const ROUND: u64 = 20_000;
-    let scratch = place.dir.join("scratch");
-    std::fs::create_dir(&scratch).context("cannot write to the spool")?;
-    let options = SpoolOptions {
-        limit: 16 << 20,
-        ..SpoolOptions::default()
-    };
-    let Ok(spool) = Spool::create(&scratch, &options) else {
-        return Ok(None);
-    };
-    let mut writer = spool.writer(MId(0), 0, gmp_trace::event::MKind::Foreign, "event cost");
-    let mut rounds: Vec<f64> = (0..9)
-        .map(|_| {
-            let began = Instant::now();
-            for _ in 0..ROUND {
-                writer.emit(gmp_trace::clock::now_ticks(), Event::SpinStart {});
-            }
-            began.elapsed().as_nanos() as f64 / ROUND as f64
-        })
-        .collect();
-    drop(writer);
-    spool.finish();
-    rounds.sort_by(f64::total_cmp);
-    // It holds nothing that anybody wants.
-    let _ = std::fs::remove_dir_all(&scratch);
-    Ok(Some(rounds[rounds.len() / 2]))
 }
 
 fn progress(args: &Args) -> ProgressBar {
@@ -330,14 +296,4 @@ fn size_of(dir: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
-}
-
-/// What is left after everything is in the database. If it cannot be removed that is worth a word, and no more.
-pub fn remove_spool(dir: &Path) {
-    if let Err(e) = std::fs::remove_dir_all(dir) {
-        eprintln!(
-            "gmp-record: warning: cannot remove the spool {}: {e}",
-            dir.display()
-        );
-    }
 }

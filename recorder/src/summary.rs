@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use gmp_store::run::Run;
 
-use crate::cli::Args;
+use crate::cli::{Args, OnFull};
 
 /// Prints the summary that the command line asks for.
 ///
@@ -15,6 +15,9 @@ use crate::cli::Args;
 pub fn print(args: &Args, run: &Run, ingest: Duration) -> anyhow::Result<()> {
     if !args.quiet {
         talk(args, run, ingest);
+    }
+    if run.lost > 0 {
+        lost(args, run);
     }
     if args.json {
         to_stdout(&format!("{}\n", json(args, run, ingest)))?;
@@ -51,12 +54,8 @@ fn talk(args: &Args, run: &Run, ingest: Duration) {
     }
     for (n, what) in [
         (
-            run.lost,
-            "events were lost because the spool was full; --spool-limit gives it more room",
-        ),
-        (
             run.blocked_ns / 1_000_000,
-            "ms, summed over the program's threads, were spent waiting for room in the spool; --spool-limit gives it more, --on-full drop does not wait",
+            "ms, summed over the program's threads, were spent waiting for room in the spool; a larger --spool-limit, or a --spool folder with more room, gives it more, --on-full drop does not wait",
         ),
         (
             run.unordered,
@@ -71,6 +70,24 @@ fn talk(args: &Args, run: &Run, ingest: Duration) {
         "gmp-record: gmp-analyze {} says what happened",
         args.output.display()
     );
+}
+
+/// Nobody is to take a trace with gaps for a whole one; who asked for `drop` knows that there may be some.
+fn lost(args: &Args, run: &Run) {
+    let more = "a larger --spool-limit, or a --spool folder with more room, gives it more";
+    if run.recovered || args.on_full == OnFull::Drop {
+        if !args.quiet {
+            eprintln!(
+                "gmp-record: warning: {} events were lost because the spool was full; {more}",
+                run.lost
+            );
+        }
+    } else {
+        eprintln!(
+            "gmp-record: {} events were lost, though their threads were to wait for room: the spool was full, and nothing was given back in time; {more}",
+            run.lost
+        );
+    }
 }
 
 fn json(args: &Args, run: &Run, ingest: Duration) -> serde_json::Value {

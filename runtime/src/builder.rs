@@ -66,7 +66,7 @@ impl Builder {
 
     /// How many Ps: how many Gs run at the same time. Default: the CPUs this process may use, but no more than its cgroup's quota, rounded
     /// up and at least 2; a change of either is followed while the program runs, within a second or so. Neither this nor `GMP_PROCS`
-    /// in the environment, which wins, is changed later but by [`crate::set_procs`].
+    /// in the environment, which wins, is changed later but by [`crate::set_procs`]. At most [`crate::MAX_PROCS`]: more are that many.
     pub fn procs(mut self, procs: usize) -> Builder {
         self.procs = Some(
             u32::try_from(procs)
@@ -156,11 +156,13 @@ impl Builder {
         let debug = Debug::from_environment();
         let process = Some(self.process.as_path()).filter(|_| debug.containermaxprocs);
         let default_procs = DefaultProcs::new(process, self.cpus, debug.updatemaxprocs);
-        let asked = from_environment(gmp_trace::version::ENV_PROCS).or(self.procs);
+        let asked = from_environment(gmp_trace::version::ENV_PROCS)
+            .map(|Procs(procs)| procs)
+            .or(self.procs);
         default_procs.set_custom(asked.is_some());
         let procs = asked
             .unwrap_or_else(|| default_procs.get())
-            .clamp(1, MAX_PROCS as u32);
+            .min(MAX_PROCS as u32);
         let policy: Policy =
             from_environment(gmp_trace::version::ENV_POLICY).unwrap_or(self.policy);
         let stacks = StackPool::new(self.stack_bytes);
@@ -186,6 +188,21 @@ impl Builder {
         sched.default_procs = default_procs;
         sched.debug = debug;
         (Box::leak(Box::new(sched)), procs)
+    }
+}
+
+/// A number of Ps as the environment may ask for it.
+struct Procs(u32);
+
+impl std::str::FromStr for Procs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Procs, String> {
+        let procs = text.parse().ok();
+        procs
+            .filter(|n| (1..=MAX_PROCS as u32).contains(n))
+            .map(Procs)
+            .ok_or_else(|| format!("the number of Ps is 1 to {MAX_PROCS}"))
     }
 }
 

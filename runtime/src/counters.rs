@@ -53,7 +53,8 @@ pub fn procs() -> usize {
     this().map_or(0, |s| s.procs() as usize)
 }
 
-/// Changes the number of Ps while the program runs; returns the number before. 0 changes nothing. Go: `runtime.GOMAXPROCS`.
+/// Changes the number of Ps while the program runs; returns the number before. 0 changes nothing, more than [`crate::MAX_PROCS`] are that
+/// many. Go: `runtime.GOMAXPROCS`.
 ///
 /// The world stops for a moment, unless there are that many already. From then on the number follows neither the cgroup's quota nor the
 /// CPUs that the process may use, until [`set_default_procs`].

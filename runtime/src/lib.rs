@@ -65,7 +65,7 @@ pub use counters::{
     Stats, num_goroutines, num_threads, procs, set_default_procs, set_max_threads, set_procs, stats,
 };
 #[cfg(not(loom))]
-pub use gmp_policy::Policy;
+pub use gmp_policy::{MAX_PROCS, Policy};
 #[cfg(not(loom))]
 pub use gmp_trace::ids::GId;
 #[cfg(not(loom))]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The most Ps. Their slots are reserved when a runtime is made: 8 bytes each.
-pub(crate) const MAX_PROCS: usize = 4096;
+pub(crate) const MAX_PROCS: usize = gmp_policy::MAX_PROCS as usize;
 
 /// The most Ms, unless the builder says otherwise. Go's `SetMaxThreads`.
 pub(crate) const MAX_MS: usize = 10_000;

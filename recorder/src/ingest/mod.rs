@@ -9,11 +9,14 @@
 //! after the commit of its last event. So at any moment the database and the spool together hold everything, and a recorder that dies
 //! leaves a database that is whole and says that it is unfinished. Reading goes on from the rows (`process.rs`): the order's state is that of
 //! the last row, and each stream begins behind its last event there.
+//!
+//! A process whose files are damaged or were never made does not keep the run from its end: `unread.rs` says what becomes of it.
 
 mod process;
 #[cfg(test)]
 mod tests;
 mod things;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,7 @@ use indicatif::ProgressBar;
 use crate::machine::Machine;
 use crate::place;
 use process::ProcessIngest;
+pub use unread::Unread;
 
 /// The shortest time between two readings of the clocks that the rate of ticks may be taken from while the program runs. Readings are
 /// good to about 100 ns, so that times are good to a millionth.
@@ -101,13 +105,15 @@ impl<'a> Ingest<'a> {
         Ok(more)
     }
 
-    /// Reads all that is left, and finishes the run's row. No process of the run lives. `clocks` holds at least two readings.
+    /// Reads all that is left, and finishes the run's row; the processes that could not be read. No process of the run lives. `clocks`
+    /// holds at least two readings. `describe` writes what else is told of a run that is done, in the same transaction.
     pub fn finish(
         mut self,
         run: &mut Run,
         clocks: &[Snapshot],
         bar: &ProgressBar,
-    ) -> anyhow::Result<()> {
+        describe: impl FnOnce(&Run) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<Unread>> {
         let (Some(first), Some(last)) = (clocks.first(), clocks.last()) else {
             anyhow::bail!("the clocks were never read");
         };
@@ -115,19 +121,64 @@ impl<'a> Ingest<'a> {
             .calibration
             .get_or_insert_with(|| Calibration::between(first, last));
         run.tick_hz = Some(calibration.hz());
-        for path in place::processes(self.dir)? {
-            if !self.processes.contains_key(&path) {
-                self.open(run, &path)?;
-            }
-            if let Some(mut process) = self.processes.remove(&path) {
-                while process.step(run, self.dir)? {
-                    bar.set_position(run.events as u64);
-                }
-                process.finish(run)?;
+        let mut unread = Vec::new();
+        let there = place::processes(self.dir)?;
+        for process in self.earlier.iter().filter(|p| !p.finished) {
+            let started = process.started_boottime_ns.unwrap_or(0) as u64;
+            let path = place::process(self.dir, process.pid, started);
+            if !there.contains(&path) {
+                unread.push((Unread::gone(path), process.process));
             }
         }
-        self.store
-            .transaction(|| self.end(run, clocks, calibration))
+        for path in there {
+            let number = self.number_of(&path);
+            if !control::has_begun(&path) {
+                unread.push((Unread::never_began(&path), number));
+            } else if let Err(e) = self.finish_process(run, &path, bar) {
+                unread.push((Unread::damaged(&path, e)?, number));
+            }
+            self.next_number = self.next_number.max(number.saturating_add(1));
+        }
+        self.store.transaction(|| -> anyhow::Result<()> {
+            for (process, number) in &unread {
+                process.note(self.store, run, *number, calibration, self.machine)?;
+            }
+            self.end(run, clocks, calibration)?;
+            describe(run)
+        })?;
+        Ok(unread.into_iter().map(|(process, _)| process).collect())
+    }
+
+    fn finish_process(
+        &mut self,
+        run: &mut Run,
+        path: &Path,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<()> {
+        if !self.processes.contains_key(path) {
+            self.open(run, path)?;
+        }
+        if let Some(mut process) = self.processes.remove(path) {
+            while process.step(run, self.dir)? {
+                bar.set_position(run.events as u64);
+            }
+            process.finish(run)?;
+        }
+        Ok(())
+    }
+
+    /// The number in the run that the process with this folder has, or gets.
+    fn number_of(&self, path: &Path) -> u32 {
+        let identity = place::identity(path);
+        let earlier = self.earlier.iter().find(|p| {
+            let started = p.started_boottime_ns.map(|s| s as u64);
+            identity.is_some_and(|(pid, s)| (pid, Some(s)) == (p.pid, started))
+        });
+        self.processes
+            .get(path)
+            .map(ProcessIngest::number)
+            .or(earlier.map(|p| p.process))
+            .unwrap_or(self.next_number)
     }
 
     fn open(&mut self, run: &mut Run, path: &Path) -> anyhow::Result<()> {
@@ -158,7 +209,8 @@ impl<'a> Ingest<'a> {
         let forget = |table: &str| {
             let sql = format!("DELETE FROM {table} WHERE run = ?");
             let done = self.store.db().execute(&sql, [run.run]);
-            done.context("cannot finish the run")
+            done.map_err(self.store.sql())
+                .context("cannot finish the run")
         };
         forget("clock")?;
         for clock in clocks {
@@ -184,6 +236,7 @@ impl<'a> Ingest<'a> {
                 [run.run],
                 |row| row.get(0),
             )
+            .map_err(self.store.sql())
             .context("cannot finish the run")?;
         if run.recovered {
             self.end_unseen(run)?;
@@ -205,6 +258,7 @@ impl<'a> Ingest<'a> {
                 [run.run],
                 |row| row.get(0),
             )
+            .map_err(self.store.sql())
             .context("cannot finish the run")?;
         Ok(())
     }

@@ -174,11 +174,12 @@ impl<'a> ProcessIngest<'a> {
         let failed = "cannot read what was recorded before";
         let (run, process) = (self.process.run, self.process.process);
         let query = |sql: &str| -> anyhow::Result<Vec<(u32, i64, i64)>> {
-            let mut statement = self.store.db().prepare(sql).context(failed)?;
-            let rows = statement
-                .query_map([run, process], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
-                .context(failed)?;
-            rows.collect::<Result<_, _>>().context(failed)
+            let rows = self.store.db().prepare(sql).and_then(|mut statement| {
+                statement
+                    .query_map([run, process], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+                    .collect::<Result<_, _>>()
+            });
+            rows.map_err(self.store.sql()).context(failed)
         };
         let mut gaps: HashMap<MId, Vec<u64>> = HashMap::new();
         for (m, before, n) in query(
@@ -276,6 +277,7 @@ impl<'a> ProcessIngest<'a> {
                 .db()
                 .prepare_cached("INSERT INTO event_note VALUES (?, ?)")
                 .and_then(|mut s| s.execute((id, note.word())))
+                .map_err(self.store.sql())
                 .context("cannot note an event")?;
         }
         run.first_event.get_or_insert(id);
@@ -330,6 +332,7 @@ impl<'a> ProcessIngest<'a> {
                 "DELETE FROM lost WHERE run = ? AND process = ? AND before_m_seq IS NULL",
                 [run.run, self.process.process],
             )
+            .map_err(self.store.sql())
             .context("cannot finish the process")?;
         let writers: HashMap<_, _> = self.live.spool().writers().collect();
         for (writer, error) in self.live.take_errors() {
@@ -338,7 +341,7 @@ impl<'a> ProcessIngest<'a> {
         }
         self.losses()?;
         self.things.finish(&self.live.spool())?;
-        if self.process.process == 1 {
+        if run.clock_kind.is_none() {
             self.describe(run)?;
         }
         self.process.finished = self.live.spool().finished;
@@ -388,7 +391,7 @@ impl<'a> ProcessIngest<'a> {
             })
     }
 
-    /// What the first process says about itself holds for the run.
+    /// What the first process that can be read says about itself holds for the run.
     fn describe(&self, run: &mut Run) -> anyhow::Result<()> {
         let info = |wanted: &str| self.info(wanted);
         run.clock_kind = Some(self.process.clock_kind.clone());

@@ -100,7 +100,7 @@ proptest! {
         run.insert(&store).expect("written");
         let machine = Machine::default();
         let done = Ingest::new(&store, &run, dir.path(), &machine)
-            .and_then(|ingest| ingest.finish(&mut run, &clocks, &ProgressBar::hidden()));
+            .and_then(|ingest| ingest.finish(&mut run, &clocks, &ProgressBar::hidden(), |_| Ok(())));
         drop(store);
         let store = Store::open(&path).expect("a database");
         let run = Run::find(&store, "1").expect("the run");

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use gmp_store::entity::{
-    Counter, CounterDef, G, M, Object, OwnCounter, P, ProcessInfo, Site, Span, Text,
+    Counter, CounterDef, G, M, Object, OwnCounter, P, Process, ProcessInfo, Site, Span, Text,
 };
+use gmp_store::scan::Scan;
 use gmp_store::{EventRow, Store, StoreError};
 use gmp_trace::event::Event;
 use gmp_trace::ids::{GId, MId, SpanId};
@@ -263,12 +264,42 @@ impl<'a> Things<'a> {
         Ok(())
     }
 
-    /// Writes what still lives, and what the runtime counted itself.
-    pub fn finish(&self, spool: &ProcessSpool) -> anyhow::Result<()> {
+    /// Writes what still lives of a process whose rows are all that is left of it.
+    pub fn finish_from_rows(mut self, process: &Process) -> anyhow::Result<()> {
+        let (store, run) = (self.store, self.run);
+        // Names that are there stay.
+        let named = M::all(store, run)?.into_iter();
+        let named = named.filter(|m| m.process == process.process);
+        self.ms.extend(named.map(|m| (MId(m.m), m)));
+        for row in Scan::process(store, process)? {
+            let row = row?;
+            self.ms.entry(row.m).or_insert(M {
+                run,
+                process: process.process,
+                m: row.m.0,
+                tid: None,
+                kind: None,
+                name: None,
+                start_ts: None,
+                exit_ts: None,
+            });
+            self.event(&row)?;
+        }
+        self.living()
+    }
+
+    fn living(&self) -> anyhow::Result<()> {
         let store = self.store;
         self.gs.values().try_for_each(|g| g.insert(store))?;
         self.ms.values().try_for_each(|m| m.insert(store))?;
         self.spans.values().try_for_each(|s| s.insert(store))?;
+        Ok(())
+    }
+
+    /// Writes what still lives, and what the runtime counted itself.
+    pub fn finish(&self, spool: &ProcessSpool) -> anyhow::Result<()> {
+        self.living()?;
+        let store = self.store;
         for entry in &spool.entries {
             let Entry::Writer { writer, m, .. } = entry else {
                 continue;

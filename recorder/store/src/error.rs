@@ -1,4 +1,6 @@
 //! What can go wrong with a trace database, told so that a user knows the file and what to do.
+//!
+//! The texts hold what the system or SQLite said, which therefore is no `source()`: whoever prints the whole chain would say it twice.
 
 use std::path::PathBuf;
 
@@ -6,12 +8,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file is not there, or cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {error}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The file is something else.
     #[error("{} is not a trace database; gmp-record makes one", path.display())]
@@ -51,11 +53,11 @@ pub enum StoreError {
         what: String,
     },
     /// SQLite refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Sql {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: rusqlite::Error,
+        error: rusqlite::Error,
     },
 }

@@ -38,13 +38,31 @@ pub enum Found {
 pub fn look(path: &Path) -> Result<Found, StoreError> {
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
-        Err(source) => Err(StoreError::Open {
+        Err(error) => Err(StoreError::Open {
             path: path.to_owned(),
-            source,
+            error,
         }),
         // Empty: nothing is lost with it, or another recorder is about to fill it.
         Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(Found::Nothing),
         Ok(_) => Store::open(path).map(|_| Found::Trace),
+    }
+}
+
+/// A path that SQLite takes for nothing but a path: `:memory:` and names that begin with `file:` mean something else to it.
+fn plain(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// An error of opening without the path that is in its text: the path is told beside it.
+fn without_path(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(e, Some(text)) => {
+            let what = text
+                .split_once(": ")
+                .map_or(text.as_str(), |(what, _)| what);
+            rusqlite::Error::SqliteFailure(e, Some(what.to_owned()))
+        }
+        e => e,
     }
 }
 
@@ -55,9 +73,9 @@ impl Store {
     /// When it is not there, is something else, or is of a later version.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
         // SQLite's own message for a missing file names neither the file nor the cause.
-        let meta = std::fs::metadata(path).map_err(|source| StoreError::Open {
+        let meta = std::fs::metadata(path).map_err(|error| StoreError::Open {
             path: path.to_owned(),
-            source,
+            error,
         })?;
         if !meta.is_file() || meta.len() == 0 {
             return Err(StoreError::NotOurs {
@@ -65,14 +83,14 @@ impl Store {
             });
         }
         let db = Connection::open_with_flags(
-            path,
+            plain(path),
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         );
         let store = Store::wrap(path, db)?;
         store.db.busy_timeout(PATIENCE).map_err(store.sql())?;
         if store.needs_rollback() {
             // Whoever wrote was killed in the middle of a transaction. Any writable connection takes back what was half done.
-            let writable = Store::wrap(path, Connection::open(path))?;
+            let writable = Store::wrap(path, Connection::open(plain(path)))?;
             let version = writable.db.pragma_query(None, "user_version", |_| Ok(()));
             version.map_err(store.sql())?;
         }
@@ -95,7 +113,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_writable(path: &Path) -> Result<Store, StoreError> {
         drop(Store::open(path)?);
-        let store = Store::wrap(path, Connection::open(path))?;
+        let store = Store::wrap(path, Connection::open(plain(path)))?;
         store.tune()?;
         Ok(store)
     }
@@ -108,7 +126,7 @@ impl Store {
         if look(path)? == Found::Trace {
             return Store::open_writable(path);
         }
-        let store = Store::wrap(path, Connection::open(path))?;
+        let store = Store::wrap(path, Connection::open(plain(path)))?;
         store
             .db
             .pragma_update(None, "page_size", 16384)
@@ -145,7 +163,10 @@ impl Store {
         let path = path.to_owned();
         match db {
             Ok(db) => Ok(Store { db, path }),
-            Err(source) => Err(StoreError::Sql { path, source }),
+            Err(error) => Err(StoreError::Sql {
+                path,
+                error: without_path(error),
+            }),
         }
     }
 
@@ -203,9 +224,9 @@ impl Store {
 
     /// Names this file in an error of SQLite.
     pub fn sql(&self) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
-        |source| StoreError::Sql {
+        |error| StoreError::Sql {
             path: self.path.clone(),
-            source,
+            error,
         }
     }
 

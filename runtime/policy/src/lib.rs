@@ -33,7 +33,7 @@ pub mod view;
 pub use choice::{Choice, Decision};
 pub use help::help;
 pub use knobs::{KNOBS, Policy};
-pub use procs::default_procs;
+pub use procs::{MAX_PROCS, default_procs};
 pub use random::Random;
 pub use registry::{Knob, Setting};
 pub use text::ParseError;

@@ -1,4 +1,7 @@
-//! How many Ps a process gets when nobody says.
+//! How many Ps a process gets when nobody says, and how many there can be.
+
+/// The most Ps that a runtime can have.
+pub const MAX_PROCS: u32 = 4096;
 
 /// How many Ps a process gets by default: its CPUs, but no more than its cgroup's quota, rounded up and at least 2.
 ///

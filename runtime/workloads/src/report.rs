@@ -12,7 +12,7 @@ pub struct Common {
     pub seed: u64,
 
     /// The number of Ps [default: as many as CPUs]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(gmp_runtime::MAX_PROCS)))]
     pub procs: Option<u32>,
 
     /// Print one JSON object instead of text

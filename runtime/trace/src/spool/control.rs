@@ -14,6 +14,11 @@ pub fn living_writer(dir: &Path) -> Option<u32> {
     is_alive(pid).then_some(pid)
 }
 
+/// Whether the process came so far that it could record: before that its spool holds nothing, and never will if the process has ended.
+pub fn has_begun(dir: &Path) -> bool {
+    words(dir).is_some()
+}
+
 /// Whether it is time to make room in the spool in `dir`: half of what it may take is in use, or a writer waits.
 pub fn wants_room(dir: &Path) -> bool {
     let wants = || {
@@ -34,7 +39,8 @@ fn words(dir: &Path) -> Option<impl Fn(usize) -> Option<u64>> {
     (word(control::MAGIC)? == CONTROL_MAGIC).then_some(word)
 }
 
-fn is_alive(pid: u32) -> bool {
+/// Whether a process still does anything: a zombie does not.
+pub fn is_alive(pid: u32) -> bool {
     start_of(pid).is_some()
 }
 
@@ -65,6 +71,17 @@ mod tests {
         spool.finish();
         assert_eq!(living_writer(spool.dir()), None);
         assert_eq!(living_writer(dir.path()), None);
+    }
+
+    #[test]
+    fn a_spool_has_begun_when_its_first_word_is_there() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        assert!(!has_begun(dir.path()));
+        std::fs::write(dir.path().join("control"), [0; 64]).expect("writable");
+        assert!(!has_begun(dir.path()));
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
+        assert!(has_begun(spool.dir()));
+        spool.finish();
     }
 
     #[test]

@@ -42,14 +42,14 @@ pub use cost::event_cost_ns;
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The system refused something.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}: {error}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said. It is part of the text, and so no `source()`: whoever prints the whole chain would say it twice.
+        error: std::io::Error,
     },
     /// The file is not what its name says.
     #[error("{}: {what}", path.display())]
@@ -64,7 +64,7 @@ pub enum SpoolError {
 impl SpoolError {
     fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> SpoolError {
         let path = path.to_owned();
-        move |source| SpoolError::Io { what, path, source }
+        move |error| SpoolError::Io { what, path, error }
     }
 }
 

@@ -282,14 +282,18 @@ impl ProcessSpool {
         attachment.give_back(chunks);
     }
 
-    /// The counters of a writer.
+    /// The counters of a writer; none if it had no room for them.
     ///
     /// # Errors
-    /// When their file cannot be read.
+    /// When the file is there and cannot be read.
     pub fn tally(&self, writer: WriterId) -> Result<Vec<(Tally, u64)>, SpoolError> {
         let (file, block) = TALLIES.place(writer);
         let path = self.dir.join(file);
-        let bytes = std::fs::read(&path).map_err(SpoolError::io("cannot read", &path))?;
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(SpoolError::io("cannot read", &path)(e)),
+        };
         let value = words(&bytes, block);
         Ok(Tally::ALL
             .iter()
