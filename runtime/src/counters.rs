@@ -45,7 +45,7 @@ pub fn stats() -> Stats {
 /// The runtime that the caller asks about. Every question to it is a checkpoint first.
 pub(crate) fn this() -> Option<&'static Sched> {
     preempt::checkpoint();
-    m::current().map(|m| m.sched).or_else(sched::home)
+    m::current().map(|m| m.sched).or_else(sched::last_started)
 }
 
 /// The number of Ps; 0 outside a runtime.

@@ -156,7 +156,7 @@ pub(crate) fn spawn(
                 foreign::with(sched, |tracer| spawn_global(sched, tracer, body, location))
             }
             None => {
-                panic!("no gmp runtime was started in this process, so nothing would run this G")
+                panic!("no gmp runtime runs in this process, so nothing would run this G")
             }
         },
     }

@@ -12,6 +12,8 @@ pub enum ParseError {
     Form(String),
     /// No knob has this name.
     Unknown(String),
+    /// The knob is named twice.
+    Twice(&'static str),
     /// The knob does not take this value.
     Value {
         /// The knob.
@@ -35,6 +37,7 @@ impl fmt::Display for ParseError {
                     names.join(", ")
                 )
             }
+            ParseError::Twice(name) => write!(f, "{name} is given twice"),
             ParseError::Value { name, value, takes } => {
                 write!(f, "{name} takes {takes}, not '{value}'")
             }
@@ -50,6 +53,7 @@ impl FromStr for Policy {
     /// Reads `name=value,name=value…`; what is not named keeps Go's value. `default` and the empty string are Go's policy.
     fn from_str(s: &str) -> Result<Policy, ParseError> {
         let mut policy = Policy::default();
+        let mut named = Vec::new();
         for part in s
             .split(',')
             .map(str::trim)
@@ -62,6 +66,10 @@ impl FromStr for Policy {
                 .iter()
                 .find(|k| k.name == name.trim())
                 .ok_or_else(|| ParseError::Unknown(name.trim().to_owned()))?;
+            if named.contains(&knob.name) {
+                return Err(ParseError::Twice(knob.name));
+            }
+            named.push(knob.name);
             let value = value.trim();
             (knob.set)(&mut policy, value).ok_or_else(|| ParseError::Value {
                 name: knob.name,
@@ -103,6 +111,14 @@ mod tests {
         assert_eq!(Policy::default().to_string(), "default");
         assert_eq!("default".parse(), Ok(Policy::default()));
         assert_eq!("".parse(), Ok(Policy::default()));
+    }
+
+    #[test]
+    fn a_knob_that_is_named_twice_is_refused() {
+        for again in ["one", "half"] {
+            let policy = format!("steal=one,runnext=off,steal={again}").parse::<Policy>();
+            assert_eq!(policy, Err(ParseError::Twice("steal")));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use gmp_trace::event::PState;
 use gmp_trace::tally::Tally;
 
 use crate::counters::{Stats, stats, this};
-use crate::sched::{Sched, schedtrace};
+use crate::sched::{Sched, preempt, schedtrace};
 use crate::time::now_ns;
 
 pub(crate) mod histogram;
@@ -294,6 +294,7 @@ fn own_name(tally: Tally) -> String {
 
 /// Every metric there is: Go's by name, then the runtime's own counters.
 pub fn all() -> &'static [Description] {
+    preempt::checkpoint();
     static ALL: OnceLock<Vec<Description>> = OnceLock::new();
     ALL.get_or_init(|| {
         let gos = GOS.iter().map(|go| Description {

@@ -114,6 +114,7 @@ impl TcpListener {
     /// As [`std::net::TcpListener::bind`].
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        preempt::checkpoint();
         let socket = std::net::TcpListener::bind(address)?;
         // std asks for room for 128; what does not fit makes its client try again only after a second. The system cuts the number.
         SockRef::from(&socket).listen(i32::from(u16::MAX))?;
@@ -144,11 +145,13 @@ impl TcpListener {
     /// # Errors
     /// As [`std::net::TcpListener::local_addr`].
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        preempt::checkpoint();
         self.0.socket.local_addr()
     }
 
     /// Until when `accept` waits; `None` is for ever. One in the past ends a wait at once, also one that has begun.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
+        preempt::checkpoint();
         self.0.set_deadline(Direction::Read, deadline);
     }
 }
@@ -167,6 +170,7 @@ impl TcpStream {
     /// Parks the G until the connection is made, or blocks the thread if it runs none.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        preempt::checkpoint();
         let mut last = None;
         for address in crate::syscall(|| address.to_socket_addrs())? {
             match TcpStream::connect_to(address) {
@@ -213,6 +217,7 @@ impl TcpStream {
     /// When the socket cannot be watched.
     #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        preempt::checkpoint();
         Ok(TcpStream(Arc::new(Polled::new(stream, |s| {
             s.set_nonblocking(true)
         })?)))
@@ -223,16 +228,19 @@ impl TcpStream {
     /// # Errors
     /// None; as `std` has it.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
+        preempt::checkpoint();
         Ok(self.clone())
     }
 
     /// Until when reads wait; `None` is for ever. One in the past ends a wait at once, also one that has begun.
     pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+        preempt::checkpoint();
         self.0.set_deadline(Direction::Read, deadline);
     }
 
     /// Until when writes wait; `None` is for ever.
     pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+        preempt::checkpoint();
         self.0.set_deadline(Direction::Write, deadline);
     }
 
@@ -241,6 +249,7 @@ impl TcpStream {
     /// # Errors
     /// As [`std::net::TcpStream::set_nodelay`].
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        preempt::checkpoint();
         self.0.socket.set_nodelay(nodelay)
     }
 
@@ -249,6 +258,7 @@ impl TcpStream {
     /// # Errors
     /// As [`std::net::TcpStream::shutdown`].
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        preempt::checkpoint();
         self.0.socket.shutdown(how)
     }
 
@@ -257,6 +267,7 @@ impl TcpStream {
     /// # Errors
     /// As [`std::net::TcpStream::peer_addr`].
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        preempt::checkpoint();
         self.0.socket.peer_addr()
     }
 }

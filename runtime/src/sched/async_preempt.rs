@@ -79,7 +79,8 @@ static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut(
 /// - allocate or free memory, in Rust or in C;
 /// - take a lock, or wait for one in any way;
 /// - use a thread-local (`errno`, and so most of libc, among them), or anything else that is bound to a thread;
-/// - call into this crate, [`crate::checkpoint`] and [`preemptible`] included, or into `tracing`; a debug build ends the program when it does;
+/// - call into this crate, [`crate::checkpoint`] and [`preemptible`] included, or into `tracing`; a debug build ends the program when it does, unless it
+///   only drops something of this crate's;
 /// - panic: that does all of the above;
 /// - make a system call, but for the vDSO's.
 ///

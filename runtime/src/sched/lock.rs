@@ -16,7 +16,7 @@ use gmp_trace::tally::Tally;
 use crate::sched::find::Pick;
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
-use crate::sched::{deadlock, run, wake};
+use crate::sched::{deadlock, preempt, run, wake};
 
 /// Locks the calling G to the thread that it runs on, until it has called [`unlock_os_thread`] as often. Nobody else runs on that thread
 /// meanwhile. Go: `runtime.LockOSThread`.
@@ -41,6 +41,7 @@ use crate::sched::{deadlock, run, wake};
 /// # Panics
 /// After 2^32 - 1 calls without an [`unlock_os_thread`].
 pub fn lock_os_thread() {
+    preempt::checkpoint();
     let Some((m, g)) = m::running() else { return };
     let Some(count) = g.lock_count.get().checked_add(1) else {
         panic!("lock_os_thread is nested too deep");
@@ -58,6 +59,7 @@ pub fn lock_os_thread() {
 ///
 /// Whoever changed the thread's state changes it back before, or does not call this.
 pub fn unlock_os_thread() {
+    preempt::checkpoint();
     let Some((m, g)) = m::running() else { return };
     match g.lock_count.get() {
         0 => {}

@@ -306,20 +306,25 @@ impl Sched {
     }
 }
 
-/// The runtime that was started last and has not ended, for threads that are not Ms.
+/// The runtime that was started last, for threads that are not Ms.
 static HOME: AtomicPtr<Sched> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Sets what [`home`] gives.
+/// Sets what [`last_started`] gives.
 pub(crate) fn set_home(sched: &'static Sched) {
-    // Release pairs with the acquire in `home`: the Sched is complete.
+    // Release pairs with the acquire in `last_started`: the Sched is complete.
     HOME.store(std::ptr::from_ref(sched).cast_mut(), Ordering::Release);
 }
 
-/// The runtime that was started last, for threads that are not Ms.
-pub(crate) fn home() -> Option<&'static Sched> {
+/// The runtime that was started last: it can be asked also when it has ended.
+pub(crate) fn last_started() -> Option<&'static Sched> {
     let sched = HOME.load(Ordering::Acquire);
     // SAFETY: null, or a leaked Sched.
     unsafe { sched.as_ref() }
+}
+
+/// The runtime that does what threads ask for that are not Ms: the one that was started last, until it ends, when nothing of it runs any more.
+pub(crate) fn home() -> Option<&'static Sched> {
+    last_started().filter(|sched| !sched.is_shutdown())
 }
 
 /// The runtime whose heaps take the timers of a thread that is not an M.
@@ -327,7 +332,7 @@ pub(crate) fn timer_home() -> &'static Sched {
     match home() {
         Some(sched) => sched,
         None => {
-            panic!("no gmp runtime was started in this process, so nothing would run this timer")
+            panic!("no gmp runtime runs in this process, so nothing would run this timer")
         }
     }
 }
@@ -338,5 +343,5 @@ pub(crate) fn netpoller() -> std::io::Result<&'static Poller> {
         .map(|m| m.sched)
         .or_else(home)
         .map(|s| &s.poller)
-        .ok_or_else(|| std::io::Error::other("no gmp runtime was started in this process"))
+        .ok_or_else(|| std::io::Error::other("no gmp runtime runs in this process"))
 }

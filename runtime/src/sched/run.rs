@@ -228,7 +228,7 @@ fn preempted(m: &'static M, g: GRef, ticks: u64, by_signal: bool) {
             gq: put.gq,
         },
     );
-    if cause == PreemptCause::Slice {
+    if !stw {
         wake::wake_for_work(m.sched, tracer, true);
     }
 }

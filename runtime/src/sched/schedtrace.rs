@@ -23,18 +23,18 @@ pub(crate) struct Schedtrace {
     every_ns: u64,
     detailed: bool,
     began: u64,
-    last: u64,
+    /// When it was printed last; never at first.
+    last: Option<u64>,
 }
 
 impl Schedtrace {
     /// As asked for; times count from now.
     pub(crate) fn new(debug: &Debug) -> Schedtrace {
-        let now = now_ns();
         Schedtrace {
             every_ns: debug.schedtrace_ms.saturating_mul(1_000_000),
             detailed: debug.scheddetail,
-            began: now,
-            last: now,
+            began: now_ns(),
+            last: None,
         }
     }
 
@@ -43,12 +43,13 @@ impl Schedtrace {
         self.every_ns > 0
     }
 
-    /// Prints if it is time to.
+    /// Prints if it is time to: at once the first time, as Go does.
     pub(crate) fn print_if_due(&mut self, sched: &Sched, now: u64) {
-        if !self.is_on() || now < self.last.saturating_add(self.every_ns) {
+        let waits = |last: u64| now < last.saturating_add(self.every_ns);
+        if !self.is_on() || self.last.is_some_and(waits) {
             return;
         }
-        self.last = now;
+        self.last = Some(now);
         let text = trace(sched, (now - self.began) / 1_000_000, self.detailed);
         // Nothing can be done about a closed stderr.
         let _ = std::io::stderr().write_all(text.as_bytes());

@@ -150,7 +150,7 @@ fn here() -> (&'static Sched, &'static P) {
 /// Says whether a timer that is started here would ever be run.
 ///
 /// # Panics
-/// When it would not, because no runtime was started in this process.
+/// When it would not, because no runtime runs in this process.
 pub(crate) fn assert_running() {
     if m::current().is_none() {
         crate::sched::timer_home();

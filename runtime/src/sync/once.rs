@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Mutex;
+use crate::sched::preempt;
 
 /// Calls a function once, whoever comes first; the others wait until that call has ended. Go: `sync.Once`.
 ///
@@ -53,6 +54,7 @@ impl Once {
                 self.0.store(true, Ordering::Release);
             }
         }
+        preempt::checkpoint();
         if self.is_done() {
             return;
         }
@@ -65,6 +67,7 @@ impl Once {
 
     /// Whether the call has ended.
     pub fn is_done(&self) -> bool {
+        preempt::checkpoint();
         // Acquire pairs with the release in `call_once`: what the call did is visible.
         self.done.load(Ordering::Acquire)
     }

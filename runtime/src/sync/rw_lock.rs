@@ -95,6 +95,7 @@ impl<T> RwLock<T> {
 
     /// Reads, if nobody writes or waits to. Go: `TryRLock`.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+        preempt::checkpoint();
         // Acquire as in `read`; Relaxed: a failure only looks again.
         self.readers
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |readers| {
@@ -124,6 +125,7 @@ impl<T> RwLock<T> {
 
     /// Takes the lock for writing, if nobody has it. Go: `TryLock`.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+        preempt::checkpoint();
         if !self.writer.try_lock() {
             return None;
         }

@@ -60,6 +60,7 @@ impl Semaphore {
 
     /// Takes a permit, if there is one.
     pub fn try_acquire(&self) -> bool {
+        preempt::checkpoint();
         self.sema.try_acquire()
     }
 
@@ -83,6 +84,7 @@ impl Semaphore {
 
     /// Permits to be had, as of some moment.
     pub fn available(&self) -> u32 {
+        preempt::checkpoint();
         self.sema.value()
     }
 }

@@ -53,6 +53,7 @@ impl Ticker {
     /// When the period is zero.
     #[track_caller]
     pub fn new(period: Duration) -> Ticker {
+        preempt::checkpoint();
         assert!(!period.is_zero(), "a ticker needs a period");
         let (timer, chan) = with_channel();
         let last = Instant::now();

@@ -111,6 +111,7 @@ impl Timer {
     /// A timer that fires once, `d` from now. Go: `time.NewTimer`.
     #[track_caller]
     pub fn new(d: Duration) -> Timer {
+        preempt::checkpoint();
         let (timer, chan) = with_channel();
         reset(&timer, &chan, after_ns(d), 0);
         Timer { timer, chan }
@@ -176,9 +177,10 @@ pub fn after(d: Duration) -> Receiver<Instant> {
 /// ```
 ///
 /// # Panics
-/// When no runtime was started in this process.
+/// When no runtime runs in this process.
 #[track_caller]
 pub fn after_func(d: Duration, f: impl Fn() + Send + Sync + 'static) -> Timer {
+    preempt::checkpoint();
     let location = Location::caller();
     let f = Arc::new(Retired::new(f, location));
     let start = move |_| {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use gmp_runtime::sync::{Mutex, WaitGroup};
+use gmp_runtime::net::TcpListener;
+use gmp_runtime::sync::{Cond, Mutex, Once, RwLock, Semaphore, WaitGroup};
 use gmp_runtime::{Builder, Tally, channel, checkpoint, go, preemptible, stats, yield_now};
 
 /// How long a test waits for what must come before it says that it does not.
@@ -157,6 +158,146 @@ fn calls() -> Vec<Call> {
         (
             "try_lock",
             Box::new(move || assert!(held.try_lock().is_none())),
+        ),
+        ("channel", Box::new(|| _ = channel::<u32>(1))),
+        (
+            "capacity",
+            Box::new({
+                let (tx, rx) = channel::<u32>(1);
+                move || _ = (tx.capacity(), rx.capacity())
+            }),
+        ),
+        (
+            "clone",
+            Box::new({
+                let (tx, rx) = channel::<u32>(1);
+                move || _ = (tx.clone(), rx.clone())
+            }),
+        ),
+        (
+            "is_empty",
+            Box::new({
+                let (tx, rx) = channel::<u32>(1);
+                move || _ = (tx.is_empty(), rx.is_empty())
+            }),
+        ),
+        (
+            "Semaphore::try_acquire",
+            Box::new({
+                let none = Semaphore::new(0);
+                move || assert!(!none.try_acquire())
+            }),
+        ),
+        (
+            "Semaphore::available",
+            Box::new({
+                let none = Semaphore::new(0);
+                move || assert_eq!(none.available(), 0)
+            }),
+        ),
+        (
+            "try_read",
+            Box::new({
+                let lock = RwLock::new(());
+                move || _ = lock.try_read()
+            }),
+        ),
+        (
+            "try_write",
+            Box::new({
+                let lock = RwLock::new(());
+                move || _ = lock.try_write()
+            }),
+        ),
+        (
+            "call_once",
+            Box::new({
+                let once = Once::new();
+                move || once.call_once(|| ())
+            }),
+        ),
+        (
+            "is_done",
+            Box::new({
+                let once = Once::new();
+                move || assert!(!once.is_done())
+            }),
+        ),
+        (
+            "lock_os_thread",
+            Box::new(|| {
+                gmp_runtime::lock_os_thread();
+                gmp_runtime::unlock_os_thread();
+            }),
+        ),
+        (
+            "after",
+            Box::new(|| _ = gmp_runtime::time::after(Duration::from_secs(60))),
+        ),
+        (
+            "after_func",
+            Box::new(|| {
+                gmp_runtime::time::after_func(Duration::from_secs(60), || ()).stop();
+            }),
+        ),
+        (
+            "Timer::new",
+            Box::new(|| _ = gmp_runtime::time::Timer::new(Duration::from_secs(60))),
+        ),
+        (
+            "Ticker::new",
+            Box::new(|| _ = gmp_runtime::time::Ticker::new(Duration::from_secs(60))),
+        ),
+        (
+            "set_deadline",
+            Box::new({
+                let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+                move || listener.set_deadline(None)
+            }),
+        ),
+        (
+            "local_addr",
+            Box::new({
+                let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+                move || _ = listener.local_addr()
+            }),
+        ),
+        ("metrics::all", Box::new(|| _ = gmp_runtime::metrics::all())),
+        (
+            "metrics::read",
+            Box::new(|| _ = gmp_runtime::metrics::read()),
+        ),
+        ("dump", Box::new(|| _ = gmp_runtime::inspect::dump())),
+        (
+            "set_max_threads",
+            Box::new(|| _ = gmp_runtime::set_max_threads(10_000)),
+        ),
+        ("current_g", Box::new(|| _ = gmp_runtime::current_g())),
+        (
+            "signal",
+            Box::new({
+                let cond = Cond::new();
+                move || cond.signal()
+            }),
+        ),
+        (
+            "broadcast",
+            Box::new({
+                let cond = Cond::new();
+                move || cond.broadcast()
+            }),
+        ),
+        (
+            "select",
+            Box::new({
+                let (tx, rx) = channel::<u32>(1);
+                move || {
+                    gmp_runtime::select! {
+                        recv(rx) -> _ => drop(tx.clone()),
+                        default => (),
+                    }
+                }
+            }),
         ),
         ("WaitGroup::add", Box::new(move || added.add(1))),
         ("WaitGroup::done", Box::new(move || done.done())),

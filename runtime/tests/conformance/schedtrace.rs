@@ -46,6 +46,18 @@ fn lines(test: &str, debug: &str, mut enough: impl FnMut(&str) -> bool) -> Vec<S
     seen
 }
 
+/// However short the program, one line is there.
+#[test]
+fn the_first_line_is_printed_at_once() {
+    let seen = lines(
+        "schedtrace::a_line_every_so_often_says_the_state_of_the_scheduler",
+        "schedtrace=1000000000",
+        |line| line.starts_with("SCHED"),
+    );
+    let first = seen.last().expect("a line");
+    assert!(first.starts_with("SCHED 0ms: gomaxprocs=2 "), "{seen:?}");
+}
+
 /// The values of `key=value` in a line, by their keys in order.
 fn values(line: &str) -> Vec<(&str, &str)> {
     line.split_whitespace()

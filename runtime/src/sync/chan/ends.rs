@@ -41,6 +41,7 @@ pub struct Receiver<T>(Arc<Shared<T>>);
 /// ```
 #[track_caller]
 pub fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    preempt::checkpoint();
     let shared = Shared::new(Chan::new(capacity, Nature::Plain));
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -69,6 +70,7 @@ pub fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// ```
 #[track_caller]
 pub fn nil<T: Send>() -> (Sender<T>, Receiver<T>) {
+    preempt::checkpoint();
     let shared = Shared::new(Chan::new(0, Nature::Nil));
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -157,6 +159,7 @@ impl<T> Sender<T> {
 
     /// The size of the buffer.
     pub fn capacity(&self) -> usize {
+        preempt::checkpoint();
         self.0.chan.capacity()
     }
 }
@@ -236,6 +239,7 @@ impl<T> Receiver<T> {
 
     /// The size of the buffer; 0 for a timer's channel.
     pub fn capacity(&self) -> usize {
+        preempt::checkpoint();
         self.0.chan.capacity()
     }
 
@@ -267,6 +271,7 @@ impl<T> IntoIterator for Receiver<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
+        preempt::checkpoint();
         // Relaxed: a clone is made from a live sender, so the count is not 0.
         self.0.senders.fetch_add(1, Ordering::Relaxed);
         Sender(Arc::clone(&self.0))
@@ -284,6 +289,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
+        preempt::checkpoint();
         self.0.receivers.fetch_add(1, Ordering::Relaxed);
         Receiver(Arc::clone(&self.0))
     }
