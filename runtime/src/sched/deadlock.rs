@@ -2,7 +2,7 @@
 //!
 //! It is looked for when an M parks, and by the poller thread before it waits for nobody: if no M is left that runs, is in a system call or polls, no timer waits, and the runtime is not
 //! ending, then nobody is left to ready a G, unless a thread that is not the runtime's does. If there is none, the program
-//! ends as Go's does, in Go's words; if there is, the user is warned once.
+//! ends as Go's does, in Go's words; if there is, the user is warned once, and sysmon looks every second whether such a thread is still there.
 //!
 //! Go's other text, of a program without goroutines, has no case here: `run` returns as soon as the main G has ended, and there is
 //! no `Goexit` by which it could end and leave the program waiting.
@@ -14,12 +14,18 @@ use std::sync::atomic::Ordering;
 
 use gmp_trace::event::GState;
 
-use crate::sched::{Locked, Sched, poller_thread};
+use crate::sched::{Locked, Sched, poller_thread, sysmon};
 
 /// The most Gs that the report names one by one.
 const REPORTED: usize = 100;
 
-/// Called under the lock by an M that is about to park, or by the poller thread. Go: `checkdead`.
+/// Whether only threads that are not the runtime's could go on, when it was looked.
+pub(crate) fn was_warned_of(sched: &Sched) -> bool {
+    // Relaxed: a hint.
+    sched.deadlock_warned.load(Ordering::Relaxed)
+}
+
+/// Called under the lock by an M that is about to park, by the poller thread, or by sysmon. Go: `checkdead`.
 pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
     if locked.ms == 0 && locked.ended_tids.is_empty() {
         // The runtime begins: the main G is being made, and then its M.
@@ -56,6 +62,7 @@ pub(crate) fn check(sched: &Sched, locked: &mut Locked) {
             "gmp: warning: all goroutines are asleep; only {foreign} thread(s) that are not the runtime's could wake one\n{}",
             report(sched)
         );
+        sysmon::wake(sched);
     }
 }
 

@@ -14,7 +14,7 @@ use gmp_trace::ids::MId;
 use crate::netpoll::Wait;
 use crate::sched::p::P;
 use crate::sched::schedtrace::Schedtrace;
-use crate::sched::{Sched, default_procs, find, preempt, stw, wake};
+use crate::sched::{Sched, deadlock, default_procs, find, preempt, stw, wake};
 use crate::sys::futex;
 use crate::time::now_ns;
 use crate::tracer::Tracer;
@@ -26,6 +26,11 @@ pub(crate) const RUNS: u32 = 0;
 const ENDS: u32 = 1;
 /// It has ended: its part of the trace and its counters are complete.
 const ENDED: u32 = 2;
+
+/// The longest sleep while all Ps are idle.
+const DEEP_SLEEP: Duration = Duration::from_secs(60);
+/// The same where only a thread that is not the runtime's could wake a G: nobody says when it ends.
+const FOREIGN_LOOK: Duration = Duration::from_secs(1);
 
 /// What sysmon saw of a P when it last looked.
 #[derive(Clone, Copy, Default)]
@@ -127,8 +132,13 @@ fn deep_sleep(sched: &Sched) {
     // See `wake`: the count of idle Ps is read without an order of its own.
     fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
-        // The Ms watch the timers themselves; the limit only guards against a thread that was stopped from outside.
-        futex::wait(&sched.sysmon_wait, 1, Some(Duration::from_secs(60)));
+        let warned = deadlock::was_warned_of(sched);
+        // The Ms watch the timers themselves; the longer limit only guards against a thread that was stopped from outside.
+        let limit = if warned { FOREIGN_LOOK } else { DEEP_SLEEP };
+        futex::wait(&sched.sysmon_wait, 1, Some(limit));
+        if warned {
+            deadlock::check(sched, &mut sched.lock());
+        }
     }
     sched.sysmon_wait.store(0, Ordering::SeqCst);
 }

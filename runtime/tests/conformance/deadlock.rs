@@ -56,6 +56,10 @@ pub fn play(part: &str) {
             });
             drop(mutex.lock());
         },
+        "foreign" => || {
+            std::thread::spawn(|| std::io::stdin().read_to_string(&mut String::new()));
+            never();
+        },
         "many" => || {
             let gs: Vec<_> = (0..5).map(|_| go(never)).collect();
             gs.into_iter().for_each(|g| g.join().expect("never"));
@@ -128,6 +132,32 @@ fn threads_that_ended_are_not_taken_for_some_that_could_wake_a_g() {
 fn a_thread_that_ends_as_the_last_looks_for_the_deadlock() {
     let said = says("the_last_thread_ends_locked");
     assert!(said.contains("goroutine 1 [mutex"), "{said}");
+}
+
+#[test]
+fn the_end_of_the_last_thread_that_could_wake_a_g_is_noticed() {
+    let mut child = alone("foreign")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    while !said.contains("spawned at") {
+        assert!(stderr.read_line(&mut said).expect("text") > 0, "{said}");
+    }
+    assert!(
+        said.contains("warning: all goroutines are asleep"),
+        "{said}"
+    );
+    // Its thread reads to the end, and ends.
+    drop(child.stdin.take());
+    stderr.read_to_string(&mut said).expect("text");
+    assert_eq!(child.wait().expect("a child").code(), Some(2), "{said}");
+    assert!(
+        said.contains("all goroutines are asleep - deadlock!"),
+        "{said}"
+    );
 }
 
 #[test]
