@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub report: Vec<ReportKind>,
 
-    /// Where to: a file for one report, a folder for several [default: standard output for text, else a name after the kind]
+    /// Where to: a file for one report, a folder for several; `-` is standard output [default: standard output for text, else a name after the kind]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 

@@ -9,6 +9,7 @@ pub mod hogs;
 pub mod html;
 pub mod intervals;
 mod output;
+mod place;
 pub mod stats;
 pub mod summary;
 
