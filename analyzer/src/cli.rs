@@ -110,6 +110,14 @@ pub enum ReportKind {
 }
 
 impl ReportKind {
+    /// Whether it is read by programs, and has no place for words about itself that everybody sees.
+    pub fn is_data(self) -> bool {
+        matches!(
+            self,
+            ReportKind::Events | ReportKind::Chrome | ReportKind::Perfetto | ReportKind::Flamegraph
+        )
+    }
+
     /// Whether it can be JSON instead of text.
     pub fn has_json(self) -> bool {
         matches!(

@@ -78,6 +78,37 @@ fn the_summary_and_the_list_name_the_run() {
 }
 
 #[test]
+fn every_report_says_what_was_lost() {
+    let r = imbalance();
+    let noise = |args: &[&str]| String::from_utf8_lossy(&r.analyze(args).stderr).into_owned();
+    assert_eq!(noise(&["--report", "events"]), "");
+    // What `--on-full drop` leaves; that it counts right is tested with `check`.
+    r.tamper("UPDATE run SET lost = 3");
+    let loss = "3 events were LOST";
+    for kind in ["summary", "stats"] {
+        let text = r.text(&["--report", kind]);
+        let first = text.lines().take(5).any(|l| l.contains(loss));
+        assert!(first, "{kind}: {text}");
+        let json = r.json(&["--report", kind, "--json"]);
+        assert_eq!(json["lost"], 3, "{kind}");
+        assert!(json["quality"].to_string().contains(loss), "{kind}");
+    }
+    for args in [
+        &["--report", "events", "--kind", "exit"][..],
+        &["--report", "chrome,perfetto,flamegraph", "-o", "out"],
+        &["--intervals"],
+    ] {
+        let said = noise(args);
+        assert_eq!(said.matches(loss).count(), 1, "{args:?}: {said}");
+        assert!(said.starts_with("gmp-analyze: warning: run 1: "), "{said}");
+    }
+    let read = |name: &str| std::fs::read_to_string(r.dir.path().join("out").join(name));
+    for name in ["oncpu.svg", "offcpu.svg", "trace.json"] {
+        assert!(read(name).expect("readable").contains(loss), "{name}");
+    }
+}
+
+#[test]
 fn events_are_told_in_sentences() {
     let r = imbalance();
     let all = r.text(&["--report", "events"]);

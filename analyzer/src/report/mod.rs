@@ -68,6 +68,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             path.display()
         );
     }
+    // A table, an event or a slice is taken for what happened: what is missing is said beside it.
+    if args.intervals || args.report.iter().any(|k| k.is_data()) {
+        for doubt in summary::doubts(&run) {
+            eprintln!("gmp-analyze: warning: run {}: {doubt}", run.run);
+        }
+    }
     if args.intervals {
         intervals::write(path, &run)?;
     }

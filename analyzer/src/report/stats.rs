@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
 use super::hogs::{self, Hogs};
+use super::summary::{head, quality};
 use super::{Output, Subject, counters};
 use crate::counters::{Collector, Counters};
 use crate::frame::{self, GLife, SiteTimes};
@@ -375,10 +376,15 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 value
             })
             .collect();
-        let value = json!({"run": subject.run.run, "processes": processes});
+        let run = subject.run;
+        let value = json!({
+            "run": run.run, "quality": quality(run), "lost": run.lost, "only": subject.selection.words(), "processes": processes,
+        });
         return output.text("stats.json", |out| Ok(writeln!(out, "{value}")?));
     }
     output.text("stats.txt", |out| {
+        head(subject.run, out)?;
+        writeln!(out)?;
         for (process, stats, passed, names, sites) in &all {
             if all.len() > 1 {
                 writeln!(out, "process {process}\n")?;

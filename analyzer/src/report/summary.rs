@@ -47,7 +47,10 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        let value = json!({"run": subject.run.run, "quality": quality(subject.run), "processes": processes});
+        let run = subject.run;
+        let value = json!({
+            "run": run.run, "quality": quality(run), "lost": run.lost, "only": subject.selection.words(), "processes": processes,
+        });
         return output.text("summary.json", |out| Ok(writeln!(out, "{value}")?));
     }
     output.text("summary.txt", |out| {
@@ -105,7 +108,10 @@ fn known_counters(stats: &Stats) -> Vec<[String; 5]> {
 }
 
 /// What the run was, and how far its figures can be trusted.
-fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "run {}: {}", run.run, run.command)?;
     let known = |v: &Option<String>| v.clone().unwrap_or_else(|| "unknown".into());
     writeln!(
@@ -134,6 +140,37 @@ pub fn smt(run: &Run) -> String {
     }
 }
 
+/// Of what a reader must know about the data, that the trace is not what happened, or not what would have happened without it. Also what is
+/// read by programs must come with it.
+pub fn doubts(run: &Run) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if run.lost > 0 {
+        doubts.push(format!(
+            "{} LOST: sums are too small, states around the gaps unknown",
+            match run.lost {
+                1 => "1 event was".to_owned(),
+                n => format!("{n} events were"),
+            }
+        ));
+    }
+    if run.unordered > 0 {
+        doubts.push(format!(
+            "{} the others: see --report check",
+            match run.unordered {
+                1 => "1 event contradicts".to_owned(),
+                n => format!("{n} events contradict"),
+            }
+        ));
+    }
+    if run.blocked_ns > 0 {
+        doubts.push(format!(
+            "threads waited {} for room in the spool",
+            human(run.blocked_ns)
+        ));
+    }
+    doubts
+}
+
 /// What a reader must know about the data before any figure.
 pub fn quality(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
@@ -147,26 +184,10 @@ pub fn quality(run: &Run) -> Vec<String> {
     if run.recovered {
         notes.push("recovered after gmp-record died".into());
     }
-    notes.push(if run.lost > 0 {
-        format!(
-            "{} events were LOST: sums are too small, states around the gaps unknown",
-            run.lost
-        )
-    } else {
-        "nothing was lost".into()
-    });
-    if run.unordered > 0 {
-        notes.push(format!(
-            "{} events contradict the others: see --report check",
-            run.unordered
-        ));
+    if run.lost <= 0 {
+        notes.push("nothing was lost".into());
     }
-    if run.blocked_ns > 0 {
-        notes.push(format!(
-            "threads waited {} for room in the spool",
-            human(run.blocked_ns)
-        ));
-    }
+    notes.extend(doubts(run));
     if let (Some(cost), Some(duration)) = (run.event_cost_ns, run.duration_ns) {
         let share = 100.0 * cost * run.events as f64 / duration.max(1) as f64;
         notes.push(format!(

@@ -376,7 +376,8 @@ fn flamegraphs(folded: &Folded) -> anyhow::Result<Vec<Value>> {
         let mut document = None;
         if !lines.is_empty() {
             let mut svg = Vec::new();
-            flamegraph::draw(&lines, title, &mut svg)?;
+            // The page itself begins with what must be known.
+            flamegraph::draw(&lines, title, &[], &mut svg)?;
             let svg = String::from_utf8(svg).context("the flamegraph is no text")?;
             // In a page, the declaration of XML is an error.
             let body = svg.find("<svg").map_or(svg.as_str(), |from| &svg[from..]);
