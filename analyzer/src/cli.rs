@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
 
-    /// Only this part of the time, for example 12ms..15ms
+    /// Only this part of the time, for example 12ms..15ms. A check proves the whole run and lists what is in this part, as with all filters
     #[arg(long, value_name = "FROM..TO")]
     pub window: Option<Window>,
 

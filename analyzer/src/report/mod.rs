@@ -82,10 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let processes = pass::processes(&store, &run)?;
     let selection = args.selection();
-    // A check is of the whole run, and says so itself.
-    if !args.report.contains(&ReportKind::Check) {
-        selection.check(&store, &run, &processes)?;
-    }
+    selection.check(&store, &run, &processes)?;
     if args.json
         && let Some(kind) = args.report.iter().find(|k| !k.has_json())
     {
