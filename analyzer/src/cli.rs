@@ -35,7 +35,8 @@ pub struct Args {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub report: Vec<ReportKind>,
 
-    /// Where to: a file for one report, a folder for several; `-` is standard output [default: standard output for text, else a name after the kind]
+    /// Where to: a file for one report, a folder for several; `-` is standard output [default: standard output for text, else a name after the kind].
+    /// A trace too large for viewers becomes numbered files (x-1.json, x-2.json); a new one takes the place of all files of an earlier one
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
@@ -47,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
 
-    /// Only this part of the time, for example 12ms..15ms. A check proves the whole run and lists what is in this part, as with all filters
+    /// Only this part of the time, for example 12ms..15ms; as with all filters, a check proves the whole run and lists what lies in it
     #[arg(long, value_name = "FROM..TO")]
     pub window: Option<Window>,
 

@@ -182,12 +182,15 @@ mod tests {
 
     /// A long run, in pieces that are full after 20,000 bytes.
     fn export_a_long_run(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        export_run(path, chrome::Chrome::default(), 1_000)
+    }
+
+    fn export_run(path: &Path, encoder: impl Encoder, n: i64) -> anyhow::Result<Vec<PathBuf>> {
         let mut pieces = Pieces::create(path, 20_000)?;
         let processes = [(1, "test".to_owned())];
-        let encoder = chrome::Chrome::default();
         let mut tracks = Tracks::new(encoder, &mut pieces, &processes, String::new())?;
         tracks.process(1, Names::default());
-        for i in 0..1_000_i64 {
+        for i in 0..n {
             let (from, to) = (i * 10, i * 10 + 10);
             tracks.p(&PInterval {
                 p: PId(0),
@@ -289,6 +292,54 @@ mod tests {
         assert!(kind.is_fifo());
         let text = reader.join().expect("no panic").expect("read");
         assert_eq!(slices(&text), 1_000);
+    }
+
+    #[test]
+    fn an_export_takes_the_place_of_all_of_an_earlier_one() {
+        fn exports<E: Encoder>(path: &Path, encoder: impl Fn() -> E) {
+            let (folder, stem) = (path.parent().expect("a folder"), "trace");
+            let extension = path.extension().expect("one").to_string_lossy();
+            let pieces = |n: usize| -> Vec<String> {
+                (1..=n).map(|i| format!("{stem}-{i}.{extension}")).collect()
+            };
+            let one = [format!("{stem}.{extension}")];
+            let export = |n| export_run(path, encoder(), n).expect("written").len();
+            assert_eq!(export(10), 1);
+            assert_eq!(names(folder), one);
+            let many = export(1_000);
+            assert!(many > 3);
+            let sorted = |mut names: Vec<String>| {
+                names.sort();
+                names
+            };
+            assert_eq!(names(folder), sorted(pieces(many)));
+            let fewer = export(400);
+            assert!(fewer > 1 && fewer < many);
+            assert_eq!(names(folder), sorted(pieces(fewer)));
+            assert_eq!(export(10), 1);
+            assert_eq!(names(folder), one);
+        }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        exports(&dir.path().join("trace.json"), chrome::Chrome::default);
+        std::fs::remove_file(dir.path().join("trace.json")).expect("removed");
+        exports(&dir.path().join("trace.pftrace"), || {
+            perfetto::Perfetto::new(0)
+        });
+    }
+
+    #[test]
+    fn who_merely_has_the_name_of_a_piece_stays() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("trace.json");
+        // Two traces that a user numbered, and a text.
+        for name in ["trace-1.json", "trace-2.json"] {
+            let file = dir.path().join(name);
+            export_run(&file, chrome::Chrome::default(), 10).expect("written");
+        }
+        std::fs::write(dir.path().join("trace-3.json"), "mine").expect("writable");
+        export_run(&path, chrome::Chrome::default(), 10).expect("written");
+        let all = ["trace-1.json", "trace-2.json", "trace-3.json", "trace.json"];
+        assert_eq!(names(dir.path()), all);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The files of an export: one, or numbered ones when it grows beyond what viewers open. A file appears under its name when it is whole.
 //! A device or a pipe has no names to number: it gets the export in one piece.
+//!
+//! An export takes the place of an earlier one of the same name, all of it: what is left of more pieces, or of a single one, would be taken for a
+//! part of the new one. A numbered file is removed only if it says itself that it is that piece; others may merely have such a name.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,6 +14,9 @@ use crate::report::place::{Part, Place};
 
 /// How much is gathered before it is written.
 const BUFFER: usize = 1 << 18;
+
+/// A piece says which it is within its first bytes, so many.
+const HEAD: u64 = 1 << 16;
 
 /// The files being written.
 #[derive(Debug)]
@@ -57,6 +63,11 @@ impl Pieces {
         (self.file.is_none() && self.written > self.limit).then_some(self.written)
     }
 
+    /// What the piece that is being written has to say of itself near its beginning.
+    pub fn mark(&self) -> String {
+        mark(self.parts.len().max(1))
+    }
+
     /// Begins the next piece.
     pub fn next(&mut self) -> std::io::Result<()> {
         let Some(file) = &self.file else {
@@ -82,6 +93,9 @@ impl Pieces {
                 part.become_file(&file)
                     .with_context(|| context(&self.path))?;
             }
+            if remove_from(&file, 2)? > 0 {
+                remove_from(&file, 1)?;
+            }
             return Ok(vec![self.path]);
         }
         let mut pieces = Vec::new();
@@ -101,6 +115,10 @@ impl Pieces {
             part.become_file(&file).with_context(|| context(&path))?;
             paths.push(path);
         }
+        if file.exists() {
+            remove(&file)?;
+        }
+        remove_from(&file, paths.len() + 1)?;
         Ok(paths)
     }
 }
@@ -115,6 +133,44 @@ impl Write for Pieces {
     fn flush(&mut self) -> std::io::Result<()> {
         self.out.flush()
     }
+}
+
+/// Removes pieces of an earlier export from the `first` on, as far as there are; how many.
+fn remove_from(path: &Path, first: usize) -> anyhow::Result<usize> {
+    let mut n = 0;
+    loop {
+        let piece = numbered(path, first + n);
+        if !says(&piece, &mark(first + n)) {
+            return Ok(n);
+        }
+        remove(&piece)?;
+        n += 1;
+    }
+}
+
+fn remove(old: &Path) -> anyhow::Result<()> {
+    std::fs::remove_file(old).with_context(|| {
+        format!(
+            "the trace is written, but {} of an earlier one is still there",
+            old.display()
+        )
+    })
+}
+
+/// How a piece says which it is.
+fn mark(i: usize) -> String {
+    format!("gmp-analyze, piece {i}.")
+}
+
+/// Whether a file has this near its beginning.
+fn says(path: &Path, mark: &str) -> bool {
+    let mut head = Vec::new();
+    // What is no regular file may keep a reader waiting.
+    let read = std::fs::metadata(path).is_ok_and(|m| m.is_file())
+        && (File::open(path))
+            .and_then(|f| f.take(HEAD).read_to_end(&mut head))
+            .is_ok();
+    read && (head.windows(mark.len())).any(|part| part == mark.as_bytes())
 }
 
 /// `trace.json` becomes `trace-2.json`.
