@@ -1,8 +1,10 @@
 //! What an output path leads to, and how that is written: a file appears whole or not at all, anything else is written to as it is.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,6 +14,9 @@ use crate::interrupted::{self, Cleaned};
 
 /// How an SQLite file begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
+
+/// What SQLite puts behind the name of a database for the files that it keeps beside it.
+const SIDE_FILES: [&[u8]; 3] = [b"-journal", b"-wal", b"-shm"];
 
 /// Links that are followed one after another; the kernel follows as many.
 const MOST_LINKS: usize = 40;
@@ -104,20 +109,35 @@ fn folder(file: &Path) -> &Path {
     }
 }
 
-/// A trace is not to be replaced by what is made from it, nor any other database by mistake.
+/// A trace is not to be replaced by what is made from it, nor any other database by mistake, nor what SQLite keeps beside one: a journal there
+/// is taken for what a killed writer left, and undoes things.
 fn refuse_database(path: &Path) -> anyhow::Result<()> {
-    let mut head = [0; SQLITE.len()];
-    let is_database = File::open(path)
-        .and_then(|mut f| f.read_exact(&mut head))
-        .is_ok()
-        && head == *SQLITE;
-    if is_database {
+    if is_database(path) {
         anyhow::bail!(
             "{} is a database, and is not overwritten: choose another -o",
             path.display()
         );
     }
+    let name = path.as_os_str().as_bytes();
+    let of = SIDE_FILES.iter().find_map(|end| name.strip_suffix(*end));
+    if let Some(of) = of.map(OsStr::from_bytes).filter(|of| is_database(of)) {
+        anyhow::bail!(
+            "{} is where SQLite keeps what belongs to the database {}: choose another -o",
+            path.display(),
+            of.display()
+        );
+    }
     Ok(())
+}
+
+fn is_database(path: impl AsRef<Path>) -> bool {
+    let mut head = [0; SQLITE.len()];
+    // What is no regular file may keep a reader waiting.
+    std::fs::metadata(&path).is_ok_and(|m| m.is_file())
+        && File::open(path)
+            .and_then(|mut f| f.read_exact(&mut head))
+            .is_ok()
+        && head == *SQLITE
 }
 
 /// A file under a temporary name, in the folder in which it is to appear. It is removed when this is dropped, or when a signal ends the program.
@@ -205,6 +225,19 @@ mod tests {
             let place = Place::of(path).expect("open");
             assert!(matches!(place, Place::Stream(_)), "{path:?}: {place:?}");
         }
+    }
+
+    #[test]
+    fn what_belongs_to_a_database_is_refused() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join("t.db"), b"SQLite format 3\0 and more").expect("writable");
+        symlink("t.db-wal", dir.path().join("link")).expect("a link");
+        for name in ["t.db", "t.db-journal", "t.db-wal", "t.db-shm", "link"] {
+            let error = Place::of(&dir.path().join(name)).expect_err("refused");
+            assert!(error.to_string().contains("database"), "{name}: {error}");
+        }
+        // Where there is no database, a name is just a name.
+        assert!(file(&dir.path().join("notes-wal")).is_some());
     }
 
     #[test]
