@@ -90,6 +90,26 @@ impl Selection {
         self.window == Window::ALL && self.g.is_none() && self.p.is_none() && self.kinds.is_empty()
     }
 
+    /// Whether times of Gs are among it: kinds of events have none.
+    pub fn has_times(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Whether times of Ps are: one G has none.
+    pub fn has_ps(&self) -> bool {
+        self.has_times() && self.g.is_none()
+    }
+
+    /// Whether threads and times of Ms are: one P has none either, which Ms only pass by.
+    pub fn has_ms(&self) -> bool {
+        self.has_ps() && self.p.is_none()
+    }
+
+    /// Whether all events of a kind are, of those in its window and of its G and P.
+    pub fn has_kind(&self, kind: Kind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
     /// Makes sure that there is something to select in a run.
     ///
     /// # Errors

@@ -55,6 +55,61 @@ fn statistics_equal_the_database() {
     );
 }
 
+/// A figure of the whole run among those of a part would be taken for one of the part.
+#[test]
+fn a_part_of_a_run_has_no_figures_of_all_of_it() {
+    let r = imbalance();
+    let stats = |part: &[&str]| {
+        let json = r.json(&[&["--report", "stats", "--json"], part].concat());
+        (json["only"].clone(), json["processes"][0].clone())
+    };
+    let is_null = |value: &Value, names: &[&str]| names.iter().all(|n| value[n].is_null());
+    let of_ms = ["ms_ns", "most_threads", "counters"];
+    let of_ps = ["ps_ns", "utilisation"];
+    let of_gs = [
+        "gs",
+        "latency",
+        "latency_by_cause",
+        "waits",
+        "sites",
+        "longest_gs",
+        "hogs",
+    ];
+    let (only, all) = stats(&[]);
+    assert!(only.is_null());
+    for names in [&of_ms[..], &of_ps, &of_gs] {
+        assert!(names.iter().all(|n| !all[n].is_null()), "{all}");
+    }
+    let (only, g) = stats(&["--g", "G1"]);
+    assert!(
+        only == "G1" && is_null(&g, &of_ms) && is_null(&g, &of_ps),
+        "{g}"
+    );
+    // Its own figures, and none of the 300 Gs that it spawned.
+    let starts = r.number("SELECT count(*) FROM event WHERE kind = 11 AND g = 1");
+    assert_eq!((&g["gs"], &g["latency"]["n"]), (&1.into(), &starts.into()));
+    let (only, p) = stats(&["--p", "P1"]);
+    assert!(only == "P1" && is_null(&p, &of_ms), "{p}");
+    let ps: Vec<_> = p["ps_ns"].as_object().expect("Ps").keys().collect();
+    assert!(ps == ["P1"] && p["utilisation"].is_f64(), "{p}");
+    let (only, kind) = stats(&["--kind", "exit"]);
+    assert_eq!(only, "exit");
+    assert!(is_null(&kind, &of_ms) && is_null(&kind, &of_ps) && is_null(&kind, &of_gs));
+    assert!(kind["steals"].is_null() && kind["kinds"]["exit"] == all["kinds"]["exit"]);
+    let text = r.text(&["--report", "stats", "--kind", "exit"]);
+    assert!(text.contains("left out") && !text.contains("latency (") && !text.contains("\nPs"));
+    let text = r.text(&["--kind", "exit"]);
+    assert!(
+        !text.contains("\n  switches ") && !text.contains("\n  utilisation "),
+        "{text}"
+    );
+    let text = r.text(&["--g", "G1"]);
+    assert!(
+        text.contains("\n  switches ") && !text.contains("\n  threads "),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_summary_and_the_list_name_the_run() {
     let r = imbalance();

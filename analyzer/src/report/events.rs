@@ -15,6 +15,7 @@ use crate::model::{Queue, Sink};
 use crate::names::Names;
 use crate::pass;
 use crate::time::{at, human};
+use crate::words::count;
 
 /// Prints the selected events.
 ///
@@ -122,14 +123,6 @@ impl Sentences<'_, '_> {
         });
         value["text"] = json!(sentence(row, &self.names, &self.lengths));
         writeln!(self.out, "{value}")
-    }
-}
-
-fn gs(n: u32) -> String {
-    if n == 1 {
-        "1 G".into()
-    } else {
-        format!("{n} Gs")
     }
 }
 
@@ -342,27 +335,28 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
         } => match from {
             StealFrom::Ring => format!(
                 "takes {} from {victim}'s queue of {victim_len}, the first {g}",
-                gs(n)
+                count(n, "G")
             ),
             StealFrom::Runnext => format!("takes {g} from {victim}'s runnext"),
         },
         Event::Overflow { n, .. } => format!(
-            "the local queue is full: its {} oldest Gs, the first {g}, go to the global queue of {}",
-            n, lengths.global
+            "the local queue is full: its {}, the first {g}, go to the global queue of {}",
+            count(n, "oldest G"),
+            lengths.global
         ),
         Event::Assign { p, .. } => format!("{} means {g} for {p}", who(row.by)),
         Event::GlobalGrab { n, len, .. } => {
             format!(
                 "takes {} from the global queue of {len}, the first {g}",
-                gs(n)
+                count(n, "G")
             )
         }
-        Event::Drain { p, n, .. } => format!("{p} gives its {} to the global queue", gs(n)),
+        Event::Drain { p, n, .. } => format!("{p} gives its {} to the global queue", count(n, "G")),
         Event::Netpoll { n, blocking } => format!(
             "{} {} the network poller: {} ready",
             row.m,
             if blocking { "waited in" } else { "asked" },
-            gs(n)
+            count(n, "G")
         ),
         Event::Timer { heap, late_ns } => {
             format!("a timer of {heap} fires, {} late", human(late_ns as i64))
