@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["report", "run", "window", "g", "p", "kind", "around", "intervals"])]
     pub list: bool,
 
-    /// Write the interval tables g_interval, p_interval, m_interval, queue_length and g_summary into the database
+    /// Write the interval tables g_interval, p_interval, m_interval, queue_length and g_summary of the run into the database
     #[arg(long)]
     pub intervals: bool,
 
@@ -84,8 +84,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", hide = true)]
     pub profile: Option<PathBuf>,
 
-    /// Print shell completions or the man page
-    #[arg(long, value_name = "WHAT", hide = true)]
+    /// Print shell completions or the man page, and do nothing else
+    #[arg(long, value_name = "WHAT")]
     pub generate: Option<Generate>,
 }
 

@@ -121,6 +121,12 @@ fn the_summary_and_the_list_name_the_run() {
     );
     let output = r.analyze(&[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("run 2 (two), the last of 2"));
+    let output = r.analyze(&["--run", "one", "--intervals"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("interval tables of run 1; the file has 1 run besides"),
+        "{said}"
+    );
     let list = r.json(&["--list", "--json"]);
     let labels: Vec<_> = list["runs"]
         .as_array()
@@ -196,6 +202,36 @@ fn events_are_told_in_sentences() {
         middle + 1_000
     );
     assert_eq!(within.lines().count() as i64, r.number(&sql));
+    let none = r.analyze(&["--report", "events", "--g", "G5", "--kind", "procs"]);
+    assert!(none.status.success() && none.stdout.is_empty());
+    let said = String::from_utf8_lossy(&none.stderr);
+    assert!(said.contains("no such event: G5, procs"), "{said}");
+}
+
+/// The view and the arrows of the traces are about the same: each start, however the G had become runnable.
+#[test]
+fn each_start_has_its_wakeup() {
+    let r = Recording::of(&["--procs", "2"], &["yield-points", "--rounds", "50"]);
+    r.again(
+        &["--procs", "2"],
+        &["syscall-handoff", "--tasks", "20", "--rounds", "10000"],
+    );
+    let mut all = 0;
+    for run in 1..=2 {
+        let number = |sql: &str| r.number(&format!("{sql} AND run = {run}"));
+        let starts = number("SELECT count(*) FROM event WHERE kind = 11");
+        let started = "SELECT count(*) FROM wakeup WHERE latency_ns IS NOT NULL";
+        assert_eq!(number(started), starts);
+        let gave_way = number("SELECT count(*) FROM event WHERE kind IN (12, 13, 19)");
+        let ways = "SELECT count(*) FROM wakeup WHERE via IN ('yield', 'preempt', 'syscall')";
+        assert_eq!(number(ways), gave_way);
+        all += gave_way;
+    }
+    assert!(all > 0);
+    assert_eq!(
+        r.number("SELECT count(*) FROM wakeup WHERE via IS NULL OR placed IS NULL"),
+        0
+    );
 }
 
 #[test]
@@ -377,6 +413,9 @@ fn mistakes_are_told_with_exit_code_2() {
         matches!(analyze("notes.txt"), (Some(2), e) if e.contains("no trace database") || e.contains("not a trace database"))
     );
     assert!(matches!(analyze("missing.db"), (Some(2), e) if e.contains("missing.db")));
+    assert!(error(&["--profile", "no/such/folder/x"]).contains("cannot write no/such"));
+    assert!(error(&["--profile", "trace.db"]).contains("is a database"));
+    assert!(error(&["--report", "stats", "-o", "notes.txt/"]).contains("no folder"));
     r.tamper("UPDATE run SET ingest = 'running'");
     assert!(error(&[]).contains("--recover"));
     r.tamper("UPDATE run SET ingest = 'done'; UPDATE event SET kind = 200 WHERE id = 5");

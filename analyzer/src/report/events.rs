@@ -27,12 +27,14 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
     } else {
         "events.txt"
     };
+    let mut told = 0_u64;
     output.text(name, |out| {
         for process in subject.processes {
             let mut writer = Sentences {
                 subject,
                 names: Names::of(subject.store, subject.run.run, process.process)?,
                 out,
+                told: 0,
                 failed: None,
                 lengths: Lengths::default(),
                 several: subject.processes.len() > 1,
@@ -41,9 +43,18 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
             if let Some(e) = writer.failed {
                 return Err(e.into());
             }
+            told += writer.told;
         }
         Ok(())
-    })
+    })?;
+    if told == 0 {
+        let words = subject.selection.words().unwrap_or_default();
+        eprintln!(
+            "gmp-analyze: run {} has no such event: {words}",
+            subject.run.run
+        );
+    }
+    Ok(())
 }
 
 /// Lengths of the queues as of the last event.
@@ -57,6 +68,8 @@ struct Sentences<'a, 'o> {
     subject: &'a Subject<'a>,
     names: Names,
     out: &'o mut dyn Write,
+    /// Events so far.
+    told: u64,
     failed: Option<std::io::Error>,
     lengths: Lengths,
     several: bool,
@@ -72,6 +85,7 @@ impl Sink for Sentences<'_, '_> {
                 self.as_text(row)
             };
             self.failed = written.err();
+            self.told += 1;
         }
         if let Event::Exit { .. } = row.event {
             self.names.forget(row.g);

@@ -23,8 +23,10 @@ use gmp_store::run::Run;
 use crate::cli::{Args, ReportKind};
 use crate::pass;
 use crate::select::Selection;
+use crate::words::count;
 
 pub use output::Output;
+pub use place::open;
 
 /// What a report is made from.
 #[derive(Debug)]
@@ -76,6 +78,14 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     if args.intervals {
         intervals::write(path, &run)?;
+        let others = Run::list(&store)?.len() - 1;
+        if others > 0 {
+            eprintln!(
+                "gmp-analyze: wrote the interval tables of run {}; the file has {} besides: --run names another",
+                run.run,
+                count(others, "run")
+            );
+        }
     }
     if (args.index || args.intervals) && args.report.is_empty() {
         return Ok(0);

@@ -40,7 +40,14 @@ impl Output {
         let folder = path.is_some_and(|p| {
             several || p.is_dir() || p.as_os_str().to_string_lossy().ends_with('/')
         });
-        if let Some(path) = path.filter(|_| folder) {
+        if let Some(path) = path.filter(|p| folder && !p.is_dir()) {
+            // Without a slash at its end, which asks for a folder.
+            if path.components().as_path().exists() {
+                anyhow::bail!(
+                    "{} is no folder, which -o must be here: choose another",
+                    path.display()
+                );
+            }
             std::fs::create_dir_all(path)
                 .with_context(|| format!("cannot create the folder {}", path.display()))?;
         }

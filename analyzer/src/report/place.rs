@@ -73,6 +73,19 @@ impl Place {
     }
 }
 
+/// Opens what is written little by little while the program runs, and may be left half-written.
+///
+/// # Errors
+/// When it cannot be opened, or is a database.
+pub fn open(path: &Path) -> anyhow::Result<File> {
+    match Place::of(path)? {
+        Place::Stream(stream) => Ok(stream),
+        Place::File(file) => {
+            File::create(file).with_context(|| format!("cannot write {}", path.display()))
+        }
+    }
+}
+
 /// An open descriptor once more.
 fn descriptor(of: &impl AsFd) -> io::Result<File> {
     of.as_fd().try_clone_to_owned().map(File::from)
