@@ -35,7 +35,8 @@ pub struct Args {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub report: Vec<ReportKind>,
 
-    /// Where to: a file for one report, a folder for several [default: standard output for text, else a name after the kind]
+    /// Where to: a file for one report, a folder for several; `-` is standard output [default: standard output for text, else a name after the kind].
+    /// A trace too large for viewers becomes numbered files (x-1.json, x-2.json); a new one takes the place of all files of an earlier one
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
@@ -47,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
 
-    /// Only this part of the time, for example 12ms..15ms
+    /// Only this part of the time, for example 12ms..15ms; as with all filters, a check proves the whole run and lists what lies in it
     #[arg(long, value_name = "FROM..TO")]
     pub window: Option<Window>,
 
@@ -71,7 +72,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["report", "run", "window", "g", "p", "kind", "around", "intervals"])]
     pub list: bool,
 
-    /// Write the interval tables g_interval, p_interval, m_interval, queue_length and g_summary into the database
+    /// Write the interval tables g_interval, p_interval, m_interval, queue_length and g_summary of the run into the database
     #[arg(long)]
     pub intervals: bool,
 
@@ -83,8 +84,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", hide = true)]
     pub profile: Option<PathBuf>,
 
-    /// Print shell completions or the man page
-    #[arg(long, value_name = "WHAT", hide = true)]
+    /// Print shell completions or the man page, and do nothing else
+    #[arg(long, value_name = "WHAT")]
     pub generate: Option<Generate>,
 }
 
@@ -110,6 +111,14 @@ pub enum ReportKind {
 }
 
 impl ReportKind {
+    /// Whether it is read by programs, and has no place for words about itself that everybody sees.
+    pub fn is_data(self) -> bool {
+        matches!(
+            self,
+            ReportKind::Events | ReportKind::Chrome | ReportKind::Perfetto | ReportKind::Flamegraph
+        )
+    }
+
     /// Whether it can be JSON instead of text.
     pub fn has_json(self) -> bool {
         matches!(

@@ -14,3 +14,4 @@ pub mod pass;
 pub mod report;
 pub mod select;
 pub mod time;
+pub mod words;

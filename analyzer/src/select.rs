@@ -90,11 +90,34 @@ impl Selection {
         self.window == Window::ALL && self.g.is_none() && self.p.is_none() && self.kinds.is_empty()
     }
 
+    /// Whether times of Gs are among it: kinds of events have none.
+    pub fn has_times(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Whether times of Ps are: one G has none.
+    pub fn has_ps(&self) -> bool {
+        self.has_times() && self.g.is_none()
+    }
+
+    /// Whether threads and times of Ms are: one P has none either, which Ms only pass by.
+    pub fn has_ms(&self) -> bool {
+        self.has_ps() && self.p.is_none()
+    }
+
+    /// Whether all events of a kind are, of those in its window and of its G and P.
+    pub fn has_kind(&self, kind: Kind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
     /// Makes sure that there is something to select in a run.
     ///
     /// # Errors
     /// What is not there, and what is.
     pub fn check(&self, store: &Store, run: &Run, processes: &[Process]) -> anyhow::Result<()> {
+        if self.is_all() {
+            return Ok(());
+        }
         let one = |sql: &str, key: i64| {
             store.db().query_row(sql, [i64::from(run.run), key], |row| {
                 row.get::<_, Option<i64>>(0)
@@ -166,10 +189,16 @@ impl Selection {
 
     /// Whether an event is wanted.
     pub fn has(&self, row: &EventRow) -> bool {
-        self.window.has(row.ts)
-            && self.g.is_none_or(|g| row.g == g || row.by == g)
-            && self.p.is_none_or(|p| row.p == Some(p))
-            && (self.kinds.is_empty() || self.kinds.contains(&row.event.kind()))
+        let kind = Some(row.event.kind());
+        self.has_one(row.ts, kind, row.p, [row.g, row.by])
+    }
+
+    /// Whether an event at a time, of a kind if it is a known one, at a P, of these Gs is wanted.
+    pub fn has_one(&self, ts: i64, kind: Option<Kind>, p: Option<PId>, gs: [GId; 2]) -> bool {
+        self.window.has(ts)
+            && self.g.is_none_or(|g| gs.contains(&g))
+            && self.p.is_none_or(|wanted| p == Some(wanted))
+            && (self.kinds.is_empty() || kind.is_some_and(|k| self.kinds.contains(&k)))
     }
 }
 

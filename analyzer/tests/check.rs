@@ -331,20 +331,71 @@ fn a_run_without_events_is_not_sound() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to check"));
 }
 
+/// The verdict is about the whole run; what is listed, about the selected events.
 #[test]
-fn only_the_whole_run_is_checked() {
+fn a_selection_chooses_what_is_listed_and_not_what_is_checked() {
     let r = imbalance();
-    for part in [
-        &["--window", "1ms..2ms"][..],
-        &["--g", "G1"],
-        &["--p", "P0"],
-        &["--kind", "steal"],
-        &["--around", "G1@1ms"],
-    ] {
-        let output = r.analyze(&[&["--report", "check"], part].concat());
-        assert_eq!(output.status.code(), Some(2), "{part:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("the whole run"));
+    let check = |part: &[&str]| {
+        let output = r.analyze(&[&["--report", "check", "--json"], part].concat());
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), value)
+    };
+    let clean = r.text(&["--report", "check", "--g", "G1"]);
+    assert!(clean.contains("only G1: 0 of 0 violations listed") && clean.contains("no violation"));
+    // Two Gs go on that never started, and the counters say of the run as a whole that two starts are missing.
+    let start = "SELECT id FROM event WHERE kind = 11 AND g > 1 ORDER BY id LIMIT 1 OFFSET 20";
+    for _ in 0..2 {
+        r.tamper(&format!("DELETE FROM event WHERE id = ({start})"));
     }
+    let (code, all) = check(&[]);
+    assert_eq!(code, Some(1));
+    let total: u64 = (all["violations"].as_object().expect("rules").values())
+        .filter_map(serde_json::Value::as_u64)
+        .sum();
+    assert_eq!(
+        (&all["only"], &all["selected"]),
+        (&serde_json::Value::Null, &total.into())
+    );
+    let of_event = |v: &&serde_json::Value| v["event"] != 0;
+    let shown = all["shown"].as_array().expect("violations");
+    let one = shown.iter().find(of_event).expect("one of an event");
+    let (id, ts) = (&one["event"], one["ts_ns"].as_i64().expect("a time"));
+    let column = |name: &str| r.number(&format!("SELECT {name} FROM event WHERE id = {id}"));
+    let (g, p) = (column("g").to_string(), column("p").to_string());
+    let kind = "SELECT name FROM vocabulary WHERE field = '' AND kind = (SELECT kind FROM event WHERE id = ?)";
+    let kind: String =
+        (r.store().db().query_row(kind, [id.as_i64()], |r| r.get(0))).expect("a kind");
+    let (window, before) = (format!("{ts}ns..{ts}ns"), format!("..{}ns", ts - 1));
+    let around = format!("G{g}@{ts}ns");
+    for part in [
+        ["--g", &g],
+        ["--p", &p],
+        ["--kind", &kind],
+        ["--window", &window],
+        ["--around", &around],
+    ] {
+        let (code, some) = check(&part);
+        assert_eq!(
+            (code, &some["violations"]),
+            (Some(1), &all["violations"]),
+            "{part:?}"
+        );
+        let selected = some["selected"].as_u64().expect("a number");
+        assert!(selected > 0 && selected < total, "{part:?}: {some}");
+        let shown = some["shown"].as_array().expect("violations");
+        assert!(
+            shown.contains(one) && shown.iter().all(|v| of_event(&v)),
+            "{part:?}: {some}"
+        );
+    }
+    let (code, none) = check(&["--window", &before, "--g", &g]);
+    assert_eq!((code, &none["shown"]), (Some(1), &serde_json::json!([])));
+    let output = r.analyze(&["--report", "check", "--window", &before, "--g", &g]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains(&format!("0 of {total} violations listed")),
+        "{text}"
+    );
 }
 
 /// A run that lost events, after many that are there.

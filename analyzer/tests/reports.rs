@@ -55,6 +55,61 @@ fn statistics_equal_the_database() {
     );
 }
 
+/// A figure of the whole run among those of a part would be taken for one of the part.
+#[test]
+fn a_part_of_a_run_has_no_figures_of_all_of_it() {
+    let r = imbalance();
+    let stats = |part: &[&str]| {
+        let json = r.json(&[&["--report", "stats", "--json"], part].concat());
+        (json["only"].clone(), json["processes"][0].clone())
+    };
+    let is_null = |value: &Value, names: &[&str]| names.iter().all(|n| value[n].is_null());
+    let of_ms = ["ms_ns", "most_threads", "counters"];
+    let of_ps = ["ps_ns", "utilisation"];
+    let of_gs = [
+        "gs",
+        "latency",
+        "latency_by_cause",
+        "waits",
+        "sites",
+        "longest_gs",
+        "hogs",
+    ];
+    let (only, all) = stats(&[]);
+    assert!(only.is_null());
+    for names in [&of_ms[..], &of_ps, &of_gs] {
+        assert!(names.iter().all(|n| !all[n].is_null()), "{all}");
+    }
+    let (only, g) = stats(&["--g", "G1"]);
+    assert!(
+        only == "G1" && is_null(&g, &of_ms) && is_null(&g, &of_ps),
+        "{g}"
+    );
+    // Its own figures, and none of the 300 Gs that it spawned.
+    let starts = r.number("SELECT count(*) FROM event WHERE kind = 11 AND g = 1");
+    assert_eq!((&g["gs"], &g["latency"]["n"]), (&1.into(), &starts.into()));
+    let (only, p) = stats(&["--p", "P1"]);
+    assert!(only == "P1" && is_null(&p, &of_ms), "{p}");
+    let ps: Vec<_> = p["ps_ns"].as_object().expect("Ps").keys().collect();
+    assert!(ps == ["P1"] && p["utilisation"].is_f64(), "{p}");
+    let (only, kind) = stats(&["--kind", "exit"]);
+    assert_eq!(only, "exit");
+    assert!(is_null(&kind, &of_ms) && is_null(&kind, &of_ps) && is_null(&kind, &of_gs));
+    assert!(kind["steals"].is_null() && kind["kinds"]["exit"] == all["kinds"]["exit"]);
+    let text = r.text(&["--report", "stats", "--kind", "exit"]);
+    assert!(text.contains("left out") && !text.contains("latency (") && !text.contains("\nPs"));
+    let text = r.text(&["--kind", "exit"]);
+    assert!(
+        !text.contains("\n  switches ") && !text.contains("\n  utilisation "),
+        "{text}"
+    );
+    let text = r.text(&["--g", "G1"]);
+    assert!(
+        text.contains("\n  switches ") && !text.contains("\n  threads "),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_summary_and_the_list_name_the_run() {
     let r = imbalance();
@@ -66,6 +121,12 @@ fn the_summary_and_the_list_name_the_run() {
     );
     let output = r.analyze(&[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("run 2 (two), the last of 2"));
+    let output = r.analyze(&["--run", "one", "--intervals"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("interval tables of run 1; the file has 1 run besides"),
+        "{said}"
+    );
     let list = r.json(&["--list", "--json"]);
     let labels: Vec<_> = list["runs"]
         .as_array()
@@ -75,6 +136,37 @@ fn the_summary_and_the_list_name_the_run() {
         .collect();
     assert_eq!(labels, ["one", "two"]);
     assert!(r.text(&["--list"]).contains("perfetto"));
+}
+
+#[test]
+fn every_report_says_what_was_lost() {
+    let r = imbalance();
+    let noise = |args: &[&str]| String::from_utf8_lossy(&r.analyze(args).stderr).into_owned();
+    assert_eq!(noise(&["--report", "events"]), "");
+    // What `--on-full drop` leaves; that it counts right is tested with `check`.
+    r.tamper("UPDATE run SET lost = 3");
+    let loss = "3 events were LOST";
+    for kind in ["summary", "stats"] {
+        let text = r.text(&["--report", kind]);
+        let first = text.lines().take(5).any(|l| l.contains(loss));
+        assert!(first, "{kind}: {text}");
+        let json = r.json(&["--report", kind, "--json"]);
+        assert_eq!(json["lost"], 3, "{kind}");
+        assert!(json["quality"].to_string().contains(loss), "{kind}");
+    }
+    for args in [
+        &["--report", "events", "--kind", "exit"][..],
+        &["--report", "chrome,perfetto,flamegraph", "-o", "out"],
+        &["--intervals"],
+    ] {
+        let said = noise(args);
+        assert_eq!(said.matches(loss).count(), 1, "{args:?}: {said}");
+        assert!(said.starts_with("gmp-analyze: warning: run 1: "), "{said}");
+    }
+    let read = |name: &str| std::fs::read_to_string(r.dir.path().join("out").join(name));
+    for name in ["oncpu.svg", "offcpu.svg", "trace.json"] {
+        assert!(read(name).expect("readable").contains(loss), "{name}");
+    }
 }
 
 #[test]
@@ -110,6 +202,36 @@ fn events_are_told_in_sentences() {
         middle + 1_000
     );
     assert_eq!(within.lines().count() as i64, r.number(&sql));
+    let none = r.analyze(&["--report", "events", "--g", "G5", "--kind", "procs"]);
+    assert!(none.status.success() && none.stdout.is_empty());
+    let said = String::from_utf8_lossy(&none.stderr);
+    assert!(said.contains("no such event: G5, procs"), "{said}");
+}
+
+/// The view and the arrows of the traces are about the same: each start, however the G had become runnable.
+#[test]
+fn each_start_has_its_wakeup() {
+    let r = Recording::of(&["--procs", "2"], &["yield-points", "--rounds", "50"]);
+    r.again(
+        &["--procs", "2"],
+        &["syscall-handoff", "--tasks", "20", "--rounds", "10000"],
+    );
+    let mut all = 0;
+    for run in 1..=2 {
+        let number = |sql: &str| r.number(&format!("{sql} AND run = {run}"));
+        let starts = number("SELECT count(*) FROM event WHERE kind = 11");
+        let started = "SELECT count(*) FROM wakeup WHERE latency_ns IS NOT NULL";
+        assert_eq!(number(started), starts);
+        let gave_way = number("SELECT count(*) FROM event WHERE kind IN (12, 13, 19)");
+        let ways = "SELECT count(*) FROM wakeup WHERE via IN ('yield', 'preempt', 'syscall')";
+        assert_eq!(number(ways), gave_way);
+        all += gave_way;
+    }
+    assert!(all > 0);
+    assert_eq!(
+        r.number("SELECT count(*) FROM wakeup WHERE via IS NULL OR placed IS NULL"),
+        0
+    );
 }
 
 #[test]
@@ -291,6 +413,9 @@ fn mistakes_are_told_with_exit_code_2() {
         matches!(analyze("notes.txt"), (Some(2), e) if e.contains("no trace database") || e.contains("not a trace database"))
     );
     assert!(matches!(analyze("missing.db"), (Some(2), e) if e.contains("missing.db")));
+    assert!(error(&["--profile", "no/such/folder/x"]).contains("cannot write no/such"));
+    assert!(error(&["--profile", "trace.db"]).contains("is a database"));
+    assert!(error(&["--report", "stats", "-o", "notes.txt/"]).contains("no folder"));
     r.tamper("UPDATE run SET ingest = 'running'");
     assert!(error(&[]).contains("--recover"));
     r.tamper("UPDATE run SET ingest = 'done'; UPDATE event SET kind = 200 WHERE id = 5");

@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use gmp_store::EventRow;
+use gmp_store::rusqlite::{self, Row};
+use gmp_trace::event::Kind;
 use gmp_trace::ids::{GId, MId, PId};
 use rustc_hash::FxHashMap;
 
@@ -28,6 +30,7 @@ use super::{Output, Subject};
 use crate::model::{GInterval, MInterval, PInterval, Sink, Unanswered, Violation};
 use crate::names::Names;
 use crate::pass;
+use crate::words::count;
 
 /// Violations that are printed one by one; the others are counted.
 const SHOWN: usize = 50;
@@ -36,19 +39,33 @@ const SHOWN: usize = 50;
 const SHOWN_HOGS: usize = 5;
 
 /// What came of checking a run.
-#[derive(Debug, Default)]
-pub struct Checked {
+#[derive(Debug)]
+pub struct Checked<'a> {
+    subject: &'a Subject<'a>,
     /// Events looked at.
     pub events: u64,
-    /// The first violations.
+    /// The first violations, of those whose events are selected.
     pub shown: Vec<Violation>,
+    /// How many violations there are whose events are selected.
+    pub selected: u64,
     /// How many there are of each rule.
     pub by_rule: BTreeMap<&'static str, u64>,
     /// Facts that a reader should know and that are no violations.
     pub notes: Vec<String>,
 }
 
-impl Checked {
+impl<'a> Checked<'a> {
+    fn new(subject: &'a Subject<'a>) -> Checked<'a> {
+        Checked {
+            subject,
+            events: 0,
+            shown: Vec::new(),
+            selected: 0,
+            by_rule: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.by_rule.is_empty()
@@ -66,15 +83,48 @@ impl Checked {
 
     fn add(&mut self, violation: Violation) {
         *self.by_rule.entry(violation.rule).or_default() += 1;
+        if !self.is_selected(&violation) {
+            return;
+        }
+        self.selected += 1;
         if self.shown.len() < SHOWN {
             self.shown.push(violation);
         }
+    }
+
+    /// Whether a violation is about an event that is selected. Without a selection all are; with one, none of those of the run as a whole.
+    fn is_selected(&self, violation: &Violation) -> bool {
+        let selection = self.subject.selection;
+        if selection.is_all() {
+            return true;
+        }
+        // The columns as they are: a violation may be that they make no event.
+        let sql = "SELECT ts, kind, p, g, by FROM event WHERE id = ?";
+        let selected = |r: &Row<'_>| -> rusqlite::Result<bool> {
+            let number = |column| r.get::<_, Option<i64>>(column);
+            let kind = number(1)?.and_then(|k| Kind::from_u8(k.try_into().ok()?));
+            let g = |n: Option<i64>| n.map_or(GId::NONE, |n| GId(n as u64));
+            let p = number(2)?.and_then(|p| p.try_into().ok()).map(PId);
+            Ok(selection.has_one(r.get(0)?, kind, p, [g(number(3)?), g(number(4)?)]))
+        };
+        let found = (self.subject.store.db().prepare_cached(sql))
+            .and_then(|mut query| query.query_row([violation.event], selected));
+        match found {
+            Ok(selected) => selected,
+            Err(rusqlite::Error::QueryReturnedNoRows) => false,
+            // What cannot be told apart is shown.
+            Err(_) => true,
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.by_rule.values().sum()
     }
 }
 
 /// Looks at the events of a process from all sides.
 struct Checker<'a, 'b> {
-    checked: &'a mut Checked,
+    checked: &'a mut Checked<'b>,
     counts: Counts,
     streams: Streams<'b>,
     times: Times,
@@ -151,8 +201,8 @@ impl Sink for Checker<'_, '_> {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
-    let mut checked = Checked::default();
+pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
+    let mut checked = Checked::new(subject);
     let (store, run) = (subject.store, subject.run);
     let mut looked_at = Vec::new();
     for process in subject.processes {
@@ -267,16 +317,12 @@ fn unordered(subject: &Subject<'_>, checked: &mut Checked) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Prints what came of it; the exit code.
+/// Prints what came of it; the exit code. A selection chooses what is listed, never what is checked: the events of a part prove nothing by
+/// themselves.
 ///
 /// # Errors
 /// When the database cannot be read or the output not written.
 pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<u8> {
-    if !subject.selection.is_all() {
-        anyhow::bail!(
-            "check always proves the whole run: leave out --window, --g, --p, --kind and --around"
-        );
-    }
     let checked = check(subject)?;
     if subject.json {
         output.text("check.json", |out| {
@@ -296,19 +342,24 @@ fn text(subject: &Subject<'_>, checked: &Checked, out: &mut dyn Write) -> anyhow
             id => writeln!(out, "event {id} at {at}: {}: {}", v.rule, v.what)?,
         }
     }
-    let total: u64 = checked.by_rule.values().sum();
-    if total > checked.shown.len() as u64 {
-        writeln!(out, "... and {} more", total - checked.shown.len() as u64)?;
+    let more = checked.selected - checked.shown.len() as u64;
+    if more > 0 {
+        writeln!(out, "... and {more} more")?;
     }
     for note in &checked.notes {
         writeln!(out, "note: {note}")?;
     }
-    if checked.is_clean() {
+    let (total, events) = (checked.total(), count(checked.events, "event"));
+    if let Some(words) = subject.selection.words() {
         writeln!(
             out,
-            "run {}: {} events, no violation",
-            subject.run.run, checked.events
+            "only {words}: {} of {} listed; the whole run is checked",
+            checked.selected,
+            count(total, "violation")
         )?;
+    }
+    if checked.is_clean() {
+        writeln!(out, "run {}: {events}, no violation", subject.run.run)?;
     } else {
         let rules: Vec<String> = checked
             .by_rule
@@ -317,9 +368,9 @@ fn text(subject: &Subject<'_>, checked: &Checked, out: &mut dyn Write) -> anyhow
             .collect();
         writeln!(
             out,
-            "run {}: {} events, {total} violations: {}",
+            "run {}: {events}, {}: {}",
             subject.run.run,
-            checked.events,
+            count(total, "violation"),
             rules.join(", ")
         )?;
     }
@@ -337,6 +388,8 @@ fn json(subject: &Subject<'_>, checked: &Checked) -> serde_json::Value {
         "events": checked.events,
         "clean": checked.is_clean(),
         "violations": checked.by_rule,
+        "only": subject.selection.words(),
+        "selected": checked.selected,
         "shown": shown,
         "notes": checked.notes,
     })

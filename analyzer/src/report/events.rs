@@ -15,6 +15,7 @@ use crate::model::{Queue, Sink};
 use crate::names::Names;
 use crate::pass;
 use crate::time::{at, human};
+use crate::words::count;
 
 /// Prints the selected events.
 ///
@@ -26,12 +27,14 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
     } else {
         "events.txt"
     };
+    let mut told = 0_u64;
     output.text(name, |out| {
         for process in subject.processes {
             let mut writer = Sentences {
                 subject,
                 names: Names::of(subject.store, subject.run.run, process.process)?,
                 out,
+                told: 0,
                 failed: None,
                 lengths: Lengths::default(),
                 several: subject.processes.len() > 1,
@@ -40,9 +43,18 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
             if let Some(e) = writer.failed {
                 return Err(e.into());
             }
+            told += writer.told;
         }
         Ok(())
-    })
+    })?;
+    if told == 0 {
+        let words = subject.selection.words().unwrap_or_default();
+        eprintln!(
+            "gmp-analyze: run {} has no such event: {words}",
+            subject.run.run
+        );
+    }
+    Ok(())
 }
 
 /// Lengths of the queues as of the last event.
@@ -56,6 +68,8 @@ struct Sentences<'a, 'o> {
     subject: &'a Subject<'a>,
     names: Names,
     out: &'o mut dyn Write,
+    /// Events so far.
+    told: u64,
     failed: Option<std::io::Error>,
     lengths: Lengths,
     several: bool,
@@ -71,6 +85,7 @@ impl Sink for Sentences<'_, '_> {
                 self.as_text(row)
             };
             self.failed = written.err();
+            self.told += 1;
         }
         if let Event::Exit { .. } = row.event {
             self.names.forget(row.g);
@@ -122,14 +137,6 @@ impl Sentences<'_, '_> {
         });
         value["text"] = json!(sentence(row, &self.names, &self.lengths));
         writeln!(self.out, "{value}")
-    }
-}
-
-fn gs(n: u32) -> String {
-    if n == 1 {
-        "1 G".into()
-    } else {
-        format!("{n} Gs")
     }
 }
 
@@ -342,27 +349,28 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
         } => match from {
             StealFrom::Ring => format!(
                 "takes {} from {victim}'s queue of {victim_len}, the first {g}",
-                gs(n)
+                count(n, "G")
             ),
             StealFrom::Runnext => format!("takes {g} from {victim}'s runnext"),
         },
         Event::Overflow { n, .. } => format!(
-            "the local queue is full: its {} oldest Gs, the first {g}, go to the global queue of {}",
-            n, lengths.global
+            "the local queue is full: its {}, the first {g}, go to the global queue of {}",
+            count(n, "oldest G"),
+            lengths.global
         ),
         Event::Assign { p, .. } => format!("{} means {g} for {p}", who(row.by)),
         Event::GlobalGrab { n, len, .. } => {
             format!(
                 "takes {} from the global queue of {len}, the first {g}",
-                gs(n)
+                count(n, "G")
             )
         }
-        Event::Drain { p, n, .. } => format!("{p} gives its {} to the global queue", gs(n)),
+        Event::Drain { p, n, .. } => format!("{p} gives its {} to the global queue", count(n, "G")),
         Event::Netpoll { n, blocking } => format!(
             "{} {} the network poller: {} ready",
             row.m,
             if blocking { "waited in" } else { "asked" },
-            gs(n)
+            count(n, "G")
         ),
         Event::Timer { heap, late_ns } => {
             format!("a timer of {heap} fires, {} late", human(late_ns as i64))

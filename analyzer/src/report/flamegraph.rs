@@ -13,6 +13,7 @@ use inferno::flamegraph::{self, Options};
 use rustc_hash::FxHashMap;
 
 use super::stats::ByRef;
+use super::summary::doubts;
 use super::{Output, Subject};
 use crate::model::{GInterval, GState, Sink};
 use crate::names::Names;
@@ -130,19 +131,26 @@ impl Sink for SpawnsToo<'_> {
     }
 }
 
-/// Draws folded lines.
+/// Draws folded lines, with what must be known of them under the title.
 ///
 /// # Errors
 /// When the graph cannot be written.
-pub fn draw(lines: &[String], title: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn draw(
+    lines: &[String],
+    title: &str,
+    known: &[String],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let mut options = Options::default();
     options.title = title.to_owned();
+    options.subtitle = (!known.is_empty()).then(|| known.join("; "));
     options.count_name = "µs".into();
     options.no_javascript = false;
     if lines.is_empty() {
+        let known: String = known.iter().map(|k| format!("; {k}")).collect();
         write!(
             out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"600\" height=\"40\"><text x=\"10\" y=\"25\">{title}: no time at all</text></svg>"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1200\" height=\"40\"><text x=\"10\" y=\"25\">{title}: no time at all{known}</text></svg>"
         )?;
         return Ok(());
     }
@@ -156,6 +164,8 @@ pub fn draw(lines: &[String], title: &str, out: &mut dyn Write) -> anyhow::Resul
 /// When the database cannot be read or a file not written.
 pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
     let folded = fold(subject)?;
+    let mut known = doubts(subject.run);
+    known.extend(subject.selection.words().map(|w| format!("only {w}")));
     let graphs = [
         ("oncpu", "On-CPU time by spawn site", folded.on_cpu()),
         (
@@ -169,7 +179,9 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
             lines.iter().try_for_each(|l| writeln!(out, "{l}"))?;
             Ok(())
         })?;
-        output.file(&format!("{name}.svg"), |out| draw(&lines, title, out))?;
+        output.file(&format!("{name}.svg"), |out| {
+            draw(&lines, title, &known, out)
+        })?;
     }
     Ok(())
 }

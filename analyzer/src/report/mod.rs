@@ -9,6 +9,7 @@ pub mod hogs;
 pub mod html;
 pub mod intervals;
 mod output;
+mod place;
 pub mod stats;
 pub mod summary;
 
@@ -22,8 +23,10 @@ use gmp_store::run::Run;
 use crate::cli::{Args, ReportKind};
 use crate::pass;
 use crate::select::Selection;
+use crate::words::count;
 
 pub use output::Output;
+pub use place::open;
 
 /// What a report is made from.
 #[derive(Debug)]
@@ -67,18 +70,29 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             path.display()
         );
     }
+    // A table, an event or a slice is taken for what happened: what is missing is said beside it.
+    if args.intervals || args.report.iter().any(|k| k.is_data()) {
+        for doubt in summary::doubts(&run) {
+            eprintln!("gmp-analyze: warning: run {}: {doubt}", run.run);
+        }
+    }
     if args.intervals {
         intervals::write(path, &run)?;
+        let others = Run::list(&store)?.len() - 1;
+        if others > 0 {
+            eprintln!(
+                "gmp-analyze: wrote the interval tables of run {}; the file has {} besides: --run names another",
+                run.run,
+                count(others, "run")
+            );
+        }
     }
     if (args.index || args.intervals) && args.report.is_empty() {
         return Ok(0);
     }
     let processes = pass::processes(&store, &run)?;
     let selection = args.selection();
-    // A check is of the whole run, and says so itself.
-    if !args.report.contains(&ReportKind::Check) {
-        selection.check(&store, &run, &processes)?;
-    }
+    selection.check(&store, &run, &processes)?;
     if args.json
         && let Some(kind) = args.report.iter().find(|k| !k.has_json())
     {

@@ -1,17 +1,12 @@
-//! Where reports go: standard output, a file, or files in a folder. A file appears whole or not at all.
+//! Where reports go: standard output, a file, or files in a folder.
 
-use std::fs::{File, Permissions};
-use std::io::{BufWriter, IsTerminal, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::place::{Part, Place};
 use crate::cli::ReportKind;
-use crate::interrupted;
-
-/// How an SQLite file begins.
-const SQLITE: &[u8] = b"SQLite format 3\0";
 
 /// Where the reports of one call go.
 #[derive(Debug)]
@@ -45,7 +40,14 @@ impl Output {
         let folder = path.is_some_and(|p| {
             several || p.is_dir() || p.as_os_str().to_string_lossy().ends_with('/')
         });
-        if let Some(path) = path.filter(|_| folder) {
+        if let Some(path) = path.filter(|p| folder && !p.is_dir()) {
+            // Without a slash at its end, which asks for a folder.
+            if path.components().as_path().exists() {
+                anyhow::bail!(
+                    "{} is no folder, which -o must be here: choose another",
+                    path.display()
+                );
+            }
             std::fs::create_dir_all(path)
                 .with_context(|| format!("cannot create the folder {}", path.display()))?;
         }
@@ -74,7 +76,7 @@ impl Output {
         write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         if self.path.is_some() && !self.is_stdout() {
-            return self.file(name, write).map(drop);
+            return self.file(name, write);
         }
         let mut out =
             BufWriter::with_capacity(1 << 16, anstream::AutoStream::auto(std::io::stdout()));
@@ -89,7 +91,7 @@ impl Output {
     }
 
     /// Writes a file under another name first, so that a failure leaves nothing half-written; says where on a terminal. What is no regular
-    /// file, a device or a pipe, is written to as it is. A link leads to the file that it names.
+    /// file, a device or a pipe, is written to as it is (`place.rs`).
     ///
     /// # Errors
     /// When it cannot be written, or is a database.
@@ -97,46 +99,24 @@ impl Output {
         &self,
         name: &str,
         write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-    ) -> anyhow::Result<PathBuf> {
-        if self.is_stdout() {
-            let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout());
-            write(&mut out)?;
-            out.flush()?;
-            return Ok(PathBuf::from("-"));
-        }
+    ) -> anyhow::Result<()> {
         let path = self.path(name);
         let context = || format!("cannot write {}", path.display());
-        let target = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-        if std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-            let device = File::options().write(true).open(&target);
-            let mut out = BufWriter::with_capacity(1 << 18, device.with_context(context)?);
-            write(&mut out).with_context(context)?;
-            out.flush().with_context(context)?;
-            return Ok(path);
-        }
-        refuse_database(&target)?;
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+        let (opened, part) = match Place::of(&path)? {
+            Place::Stream(stream) => (stream, None),
+            Place::File(file) => {
+                let (opened, part) = Part::of(&file).with_context(context)?;
+                (opened, Some((part, file)))
+            }
         };
-        // In the same folder, so that the last step is a rename; readable by all whom the umask lets.
-        let part = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(|e| std::io::Error::from(e.kind()))
-            .with_context(context)?;
-        let _cleaned = interrupted::clean(part.path());
-        let mut out = BufWriter::with_capacity(1 << 18, part);
+        let mut out = BufWriter::with_capacity(1 << 18, opened);
         write(&mut out).with_context(context)?;
-        let part = out
-            .into_inner()
-            .map_err(|e| e.into_error())
-            .with_context(context)?;
-        part.persist(&target)
-            .map_err(|e| e.error)
-            .with_context(context)?;
-        self.tell(&path);
-        Ok(path)
+        out.flush().with_context(context)?;
+        if let Some((part, file)) = part {
+            part.become_file(&file).with_context(context)?;
+            self.tell(&path);
+        }
+        Ok(())
     }
 
     /// Says on a terminal that a file was written.
@@ -145,22 +125,6 @@ impl Output {
             eprintln!("gmp-analyze: wrote {}", path.display());
         }
     }
-}
-
-/// A trace is not to be replaced by what is made from it, nor any other database by mistake.
-pub(super) fn refuse_database(path: &Path) -> anyhow::Result<()> {
-    let mut head = [0; SQLITE.len()];
-    let is_database = File::open(path)
-        .and_then(|mut f| f.read_exact(&mut head))
-        .is_ok()
-        && head == *SQLITE;
-    if is_database {
-        anyhow::bail!(
-            "{} is a database, and is not overwritten: choose another -o",
-            path.display()
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -204,8 +168,13 @@ mod tests {
         write(&link).expect("written");
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&target).expect("readable"), b"all");
-        assert!(write(Path::new("/dev/null")).is_ok());
-        assert!(write(Path::new("/dev/full")).is_err());
+        // Links to devices, so that a mistake here would replace a link.
+        for (device, has_room) in [("/dev/null", true), ("/dev/full", false)] {
+            std::fs::remove_file(&link).expect("removed");
+            std::os::unix::fs::symlink(device, &link).expect("a link");
+            assert_eq!(write(&link).is_ok(), has_room, "{device}");
+            assert!(link.is_symlink());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use gmp_store::entity::{G, M, Process};
+use gmp_store::run::Run;
 use gmp_store::{EventRow, StoreError};
 use gmp_trace::event::{Event, Kind, ParkReason};
 use gmp_trace::ids::{GId, MId, PId, SiteId};
@@ -12,14 +13,16 @@ use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
 use super::hogs::{self, Hogs};
+use super::summary::{head, quality};
 use super::{Output, Subject, counters};
 use crate::counters::{Collector, Counters};
 use crate::frame::{self, GLife, SiteTimes};
 use crate::model::{GInterval, GState, MInterval, PInterval, Sink, Unanswered, Wakeup};
 use crate::names::Names;
 use crate::pass::{self, Passed};
-use crate::select::Clip;
+use crate::select::{Clip, Selection};
 use crate::time::human;
+use crate::words::count;
 
 /// Percentiles that are shown.
 pub const PERCENTILES: &[f64] = &[50.0, 90.0, 99.0, 99.9];
@@ -88,6 +91,8 @@ pub type States = BTreeMap<&'static str, i64>;
 /// What one pass leaves of a process.
 #[derive(Debug, Default)]
 pub struct Stats {
+    /// What of the run it is about; what that says nothing of stays empty.
+    pub selection: Selection,
     /// The Gs, in the order in which they were first seen.
     pub gs: Vec<GLife>,
     /// Times of each P.
@@ -120,7 +125,7 @@ impl Sink for Stats {
         *self.kinds.entry(row.event.kind()).or_default() += 1;
         let threads = self.threads.last().map_or(0, |(_, n)| *n);
         match row.event {
-            Event::Spawn { g, site, .. } => {
+            Event::Spawn { g, site, .. } if self.is_about(g) => {
                 let place = self.place(g, row.ts);
                 self.gs[place].site = site;
             }
@@ -130,15 +135,22 @@ impl Sink for Stats {
                     *entry = (entry.0 + 1, entry.1 + u64::from(n));
                 }
             }
-            Event::MStart { kind, .. } if kind != gmp_trace::event::MKind::Foreign => {
+            Event::MStart { kind, .. }
+                if kind != gmp_trace::event::MKind::Foreign && self.selection.has_ms() =>
+            {
                 self.threads.push((row.ts, threads + 1));
             }
-            Event::MExit {} => self.threads.push((row.ts, threads.saturating_sub(1))),
+            Event::MExit {} if self.selection.has_ms() => {
+                self.threads.push((row.ts, threads.saturating_sub(1)))
+            }
             _ => {}
         }
     }
 
     fn g(&mut self, i: &GInterval) {
+        if !self.is_about(i.g) {
+            return;
+        }
         let place = self.place(i.g, i.from);
         let life = &mut self.gs[place];
         let took = i.to - i.from;
@@ -160,6 +172,9 @@ impl Sink for Stats {
     }
 
     fn p(&mut self, i: &PInterval) {
+        if !self.selection.has_ps() {
+            return;
+        }
         *self
             .ps
             .entry(i.p)
@@ -169,6 +184,9 @@ impl Sink for Stats {
     }
 
     fn m(&mut self, i: &MInterval) {
+        if !self.selection.has_ms() {
+            return;
+        }
         *self
             .ms
             .entry(i.m)
@@ -178,10 +196,15 @@ impl Sink for Stats {
     }
 
     fn unanswered(&mut self, unanswered: &Unanswered) {
-        self.hogs.add(unanswered);
+        if self.is_about(unanswered.g) {
+            self.hogs.add(unanswered);
+        }
     }
 
     fn wakeup(&mut self, w: &Wakeup) {
+        if !self.is_about(w.g) {
+            return;
+        }
         let latency = w.latency();
         self.latency.add(latency);
         self.by_cause
@@ -201,6 +224,46 @@ impl Sink for Stats {
 }
 
 impl Stats {
+    /// Whether times of a G are wanted, and not only what it has to do with a G that is.
+    fn is_about(&self, g: GId) -> bool {
+        self.selection.has_times() && self.selection.g.is_none_or(|wanted| wanted == g)
+    }
+
+    /// What is left out because the selection says nothing of it: in words, and under which names it is null in JSON.
+    fn left_out(&self, run: &Run) -> Vec<(&'static str, &'static [&'static str])> {
+        let selection = &self.selection;
+        let has_counters = !matches!(run.counters.as_deref(), None | Some("none" | ""));
+        let parts: [(bool, &str, &[&str]); 5] = [
+            (
+                selection.has_times(),
+                "times and latencies of Gs",
+                &[
+                    "gs",
+                    "latency",
+                    "latency_by_cause",
+                    "waits",
+                    "sites",
+                    "longest_gs",
+                    "hogs",
+                ],
+            ),
+            (selection.has_ps(), "Ps", &["ps_ns", "utilisation"]),
+            (
+                selection.has_ms(),
+                "Ms and threads",
+                &["ms_ns", "most_threads"],
+            ),
+            (selection.has_kind(Kind::Steal), "steals", &["steals"]),
+            (
+                selection.is_all() || !has_counters,
+                "perf counters",
+                &["counters"],
+            ),
+        ];
+        let left_out = parts.into_iter().filter(|(has, ..)| !has);
+        left_out.map(|(_, words, names)| (words, names)).collect()
+    }
+
     fn place(&mut self, g: GId, ts: i64) -> usize {
         *self.places.entry(g).or_insert_with(|| {
             self.gs.push(GLife {
@@ -225,6 +288,9 @@ impl Stats {
             if let Some(site) = sites.get(&life.g) {
                 life.site = *site;
             }
+        }
+        if !self.selection.has_ms() {
+            return Ok(());
         }
         let window = subject.selection.window;
         let mut changes = Vec::new();
@@ -254,9 +320,14 @@ impl Stats {
         Ok(())
     }
 
-    /// Events of a kind.
+    /// Selected events of a kind.
     pub fn count(&self, kind: Kind) -> u64 {
         self.kinds.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Selected events of a kind; none if the kind is not selected.
+    pub fn counted(&self, kind: Kind) -> Option<u64> {
+        self.selection.has_kind(kind).then(|| self.count(kind))
     }
 
     /// Time of all Ps in a state, and in all states, ns.
@@ -272,9 +343,10 @@ impl Stats {
         (all > 0).then(|| running as f64 / all as f64)
     }
 
-    /// The most threads there were at once.
-    pub fn most_threads(&self) -> u32 {
-        self.threads.iter().map(|(_, n)| *n).max().unwrap_or(0)
+    /// The most threads there were at once, if the selection says anything of threads.
+    pub fn most_threads(&self) -> Option<u32> {
+        let most = self.threads.iter().map(|(_, n)| *n).max();
+        self.selection.has_ms().then(|| most.unwrap_or(0))
     }
 }
 
@@ -289,6 +361,7 @@ pub fn reason_word(reason: ParkReason) -> &'static str {
 /// When the database cannot be read.
 pub fn collect(subject: &Subject<'_>, process: &Process) -> anyhow::Result<(Stats, Passed)> {
     let mut stats = Stats {
+        selection: subject.selection.clone(),
         hogs: Hogs::of(subject.run),
         ..Stats::default()
     };
@@ -371,20 +444,38 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
             .iter()
             .map(|(process, stats, passed, names, sites)| {
                 let mut value = as_json(stats, passed, names, sites);
+                let left_out = stats.left_out(subject.run);
+                let left_out = left_out.iter().flat_map(|(_, names)| names.iter().copied());
+                left_out.for_each(|name| value[name] = Value::Null);
                 value["process"] = json!(process);
                 value
             })
             .collect();
-        let value = json!({"run": subject.run.run, "processes": processes});
+        let run = subject.run;
+        let value = json!({
+            "run": run.run, "quality": quality(run), "lost": run.lost, "only": subject.selection.words(), "processes": processes,
+        });
         return output.text("stats.json", |out| Ok(writeln!(out, "{value}")?));
     }
     output.text("stats.txt", |out| {
+        head(subject.run, out)?;
+        writeln!(out)?;
         for (process, stats, passed, names, sites) in &all {
             if all.len() > 1 {
                 writeln!(out, "process {process}\n")?;
             }
             if let Some(words) = subject.selection.words() {
-                writeln!(out, "only {words}\n")?;
+                writeln!(out, "only {words}")?;
+                let left_out = stats.left_out(subject.run);
+                let left_out: Vec<_> = left_out.iter().map(|(words, _)| *words).collect();
+                if !left_out.is_empty() {
+                    writeln!(
+                        out,
+                        "left out, as they are not of this part alone: {}",
+                        left_out.join(", ")
+                    )?;
+                }
+                writeln!(out)?;
             }
             as_text(stats, passed, names, sites, out)?;
         }
@@ -399,6 +490,47 @@ fn as_text(
     sites: &[SiteTimes],
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    let selection = &stats.selection;
+    if selection.has_times() {
+        latencies(stats, out)?;
+    }
+    if selection.has_ps() {
+        ps(stats, out)?;
+    }
+    if selection.has_ms() {
+        ms(stats, out)?;
+    }
+    if selection.has_times() {
+        spawn_sites(names, sites, out)?;
+        if let Some(of) = &stats.counters {
+            counters::text(of, names, out)?;
+        }
+        hogs::text(&stats.hogs, names, out)?;
+        waits_and_gs(stats, names, out)?;
+    } else {
+        writeln!(out, "events")?;
+        for kind in &selection.kinds {
+            writeln!(out, "  {:<26}{:>10}", kind.name(), stats.count(*kind))?;
+        }
+    }
+    if selection.has_kind(Kind::Steal) {
+        writeln!(out, "\nsteals (thief from victim)")?;
+        for ((thief, victim), (n, gs)) in &stats.steals {
+            let (n, gs) = (count(*n, "time"), count(*gs, "G"));
+            writeln!(out, "  {thief} from {victim}: {n}, {gs}")?;
+        }
+    }
+    writeln!(
+        out,
+        "\n{} in {}; {} moved so that intervals tile",
+        count(passed.events, "event"),
+        human(passed.last_ts - passed.first_ts),
+        count(passed.clamped.n, "time")
+    )?;
+    Ok(())
+}
+
+fn latencies(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "scheduling latency (from runnable to running)")?;
     let line = |out: &mut dyn Write, name: &str, l: &Latency| -> anyhow::Result<()> {
         write!(out, "  {name:<26}{:>10}", l.len())?;
@@ -419,14 +551,20 @@ fn as_text(
     for (cause, latency) in &stats.by_cause {
         line(out, cause, latency)?;
     }
+    Ok(())
+}
+
+/// A part of a time in percent.
+fn share(part: i64, all: i64) -> String {
+    if all == 0 {
+        "-".to_owned()
+    } else {
+        format!("{:.1} %", 100.0 * part as f64 / all as f64)
+    }
+}
+
+fn ps(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nPs")?;
-    let share = |part: i64, all: i64| {
-        if all == 0 {
-            "-".to_owned()
-        } else {
-            format!("{:.1} %", 100.0 * part as f64 / all as f64)
-        }
-    };
     let states = ["running", "scheduling", "syscall", "idle", "stopped"];
     write!(out, "  {:<6}", "")?;
     for state in states {
@@ -445,6 +583,10 @@ fn as_text(
         }
         writeln!(out, "{:>12}", human(all))?;
     }
+    Ok(())
+}
+
+fn ms(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nMs")?;
     let states = [
         "running",
@@ -475,7 +617,12 @@ fn as_text(
     if stats.ms.len() > SHOWN {
         writeln!(out, "  ... and {} more", stats.ms.len() - SHOWN)?;
     }
-    writeln!(out, "  at most {} threads at once", stats.most_threads())?;
+    let most = stats.most_threads().unwrap_or(0);
+    writeln!(out, "  at most {} at once", count(most, "thread"))?;
+    Ok(())
+}
+
+fn spawn_sites(names: &Names, sites: &[SiteTimes], out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nspawn sites")?;
     writeln!(
         out,
@@ -499,10 +646,10 @@ fn as_text(
     if sites.len() > SHOWN {
         writeln!(out, "  ... and {} more", sites.len() - SHOWN)?;
     }
-    if let Some(of) = &stats.counters {
-        counters::text(of, names, out)?;
-    }
-    hogs::text(&stats.hogs, names, out)?;
+    Ok(())
+}
+
+fn waits_and_gs(stats: &Stats, names: &Names, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nwaits")?;
     for (reason, (n, time)) in &stats.waits {
         writeln!(
@@ -530,17 +677,6 @@ fn as_text(
             human(life.syscall)
         )?;
     }
-    writeln!(out, "\nsteals (thief from victim)")?;
-    for ((thief, victim), (n, gs)) in &stats.steals {
-        writeln!(out, "  {thief} from {victim}: {n} times, {gs} Gs")?;
-    }
-    writeln!(
-        out,
-        "\n{} events in {}; {} times moved so that intervals tile",
-        passed.events,
-        human(passed.last_ts - passed.first_ts),
-        passed.clamped.n
-    )?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use crate::cli::ReportKind;
 use crate::frame;
 use crate::names::Names;
 use crate::time::human;
+use crate::words::count;
 use clap::ValueEnum;
 
 /// Prints the summary.
@@ -28,6 +29,7 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
         parts.push((process, stats, passed, names, sites));
     }
     if subject.json {
+        let times = subject.selection.has_times();
         let processes: Vec<_> = parts
             .iter()
             .map(|(process, stats, passed, ..)| {
@@ -36,18 +38,21 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                     "pid": process.pid,
                     "events": passed.events,
                     "span_ns": passed.last_ts - passed.first_ts,
-                    "gs": stats.gs.len(),
-                    "switches": stats.count(Kind::Start),
-                    "steals": stats.count(Kind::Steal),
-                    "handoffs": stats.count(Kind::Handoff),
+                    "gs": times.then_some(stats.gs.len()),
+                    "switches": stats.counted(Kind::Start),
+                    "steals": stats.counted(Kind::Steal),
+                    "handoffs": stats.counted(Kind::Handoff),
                     "utilisation": stats.utilisation(),
                     "most_threads": stats.most_threads(),
-                    "latency": stats::latency_json(&stats.latency),
-                    "hogs": {"n": stats.hogs.n, "ran_on_ns": stats.hogs.ran_on},
+                    "latency": times.then(|| stats::latency_json(&stats.latency)),
+                    "hogs": times.then(|| json!({"n": stats.hogs.n, "ran_on_ns": stats.hogs.ran_on})),
                 })
             })
             .collect();
-        let value = json!({"run": subject.run.run, "quality": quality(subject.run), "processes": processes});
+        let run = subject.run;
+        let value = json!({
+            "run": run.run, "quality": quality(run), "lost": run.lost, "only": subject.selection.words(), "processes": processes,
+        });
         return output.text("summary.json", |out| Ok(writeln!(out, "{value}")?));
     }
     output.text("summary.txt", |out| {
@@ -58,8 +63,8 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
             }
             writeln!(
                 out,
-                "\n{} events in {}",
-                passed.events,
+                "\n{} in {}",
+                count(passed.events, "event"),
                 human(passed.last_ts - passed.first_ts)
             )?;
             if let Some(words) = subject.selection.words() {
@@ -84,10 +89,11 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
             for s in sites.iter().take(5) {
                 writeln!(
                     out,
-                    "  {:<26}{} Gs ran {} and were runnable for {}",
+                    "  {:<26}{} ran {} and {} runnable for {}",
                     names.site(s.site),
-                    s.gs,
+                    count(s.gs, "G"),
                     human(s.running),
+                    if s.gs == 1 { "was" } else { "were" },
                     human(s.runnable)
                 )?;
             }
@@ -105,7 +111,10 @@ fn known_counters(stats: &Stats) -> Vec<[String; 5]> {
 }
 
 /// What the run was, and how far its figures can be trusted.
-fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "run {}: {}", run.run, run.command)?;
     let known = |v: &Option<String>| v.clone().unwrap_or_else(|| "unknown".into());
     writeln!(
@@ -134,6 +143,37 @@ pub fn smt(run: &Run) -> String {
     }
 }
 
+/// Of what a reader must know about the data, that the trace is not what happened, or not what would have happened without it. Also what is
+/// read by programs must come with it.
+pub fn doubts(run: &Run) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if run.lost > 0 {
+        doubts.push(format!(
+            "{} LOST: sums are too small, states around the gaps unknown",
+            match run.lost {
+                1 => "1 event was".to_owned(),
+                n => format!("{n} events were"),
+            }
+        ));
+    }
+    if run.unordered > 0 {
+        doubts.push(format!(
+            "{} the others: see --report check",
+            match run.unordered {
+                1 => "1 event contradicts".to_owned(),
+                n => format!("{n} events contradict"),
+            }
+        ));
+    }
+    if run.blocked_ns > 0 {
+        doubts.push(format!(
+            "threads waited {} for room in the spool",
+            human(run.blocked_ns)
+        ));
+    }
+    doubts
+}
+
 /// What a reader must know about the data before any figure.
 pub fn quality(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
@@ -147,26 +187,10 @@ pub fn quality(run: &Run) -> Vec<String> {
     if run.recovered {
         notes.push("recovered after gmp-record died".into());
     }
-    notes.push(if run.lost > 0 {
-        format!(
-            "{} events were LOST: sums are too small, states around the gaps unknown",
-            run.lost
-        )
-    } else {
-        "nothing was lost".into()
-    });
-    if run.unordered > 0 {
-        notes.push(format!(
-            "{} events contradict the others: see --report check",
-            run.unordered
-        ));
+    if run.lost <= 0 {
+        notes.push("nothing was lost".into());
     }
-    if run.blocked_ns > 0 {
-        notes.push(format!(
-            "threads waited {} for room in the spool",
-            human(run.blocked_ns)
-        ));
-    }
+    notes.extend(doubts(run));
     if let (Some(cost), Some(duration)) = (run.event_cost_ns, run.duration_ns) {
         let share = 100.0 * cost * run.events as f64 / duration.max(1) as f64;
         notes.push(format!(
@@ -213,12 +237,13 @@ fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
         parts.push(format!("max {}", human(l.max() as i64)));
         parts.join(", ")
     };
-    line(out, "Gs", format!("{}", stats.gs.len()))?;
-    line(
-        out,
-        "threads",
-        format!("at most {} at once", stats.most_threads()),
-    )?;
+    // What the selection says nothing of is left out.
+    if stats.selection.has_times() {
+        line(out, "Gs", format!("{}", stats.gs.len()))?;
+    }
+    if let Some(most) = stats.most_threads() {
+        line(out, "threads", format!("at most {most} at once"))?;
+    }
     if let Some(share) = stats.utilisation() {
         line(
             out,
@@ -226,31 +251,42 @@ fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
             format!("{:.1} % of the Ps' time ran Gs", 100.0 * share),
         )?;
     }
-    line(out, "switches", format!("{}", stats.count(Kind::Start)))?;
+    if let Some(switches) = stats.counted(Kind::Start) {
+        line(out, "switches", format!("{switches}"))?;
+    }
     if !stats.latency.is_empty() {
         line(out, "scheduling latency", latency(&stats.latency))?;
     }
     let stolen: u64 = stats.steals.values().map(|(_, gs)| gs).sum();
-    line(
-        out,
-        "steals",
-        format!("{}, which took {stolen} Gs", stats.count(Kind::Steal)),
-    )?;
-    line(
-        out,
-        "queue overflows",
-        format!("{}", stats.count(Kind::Overflow)),
-    )?;
-    line(
-        out,
-        "system calls",
-        format!(
-            "{} entered, {} Ps retaken, {} handed off",
-            stats.count(Kind::SyscallEnter),
-            stats.count(Kind::Retake),
-            stats.count(Kind::Handoff)
-        ),
-    )?;
+    if let Some(steals) = stats.counted(Kind::Steal) {
+        let stolen = count(stolen, "G");
+        line(out, "steals", format!("{steals}, which took {stolen}"))?;
+    }
+    if let Some(overflows) = stats.counted(Kind::Overflow) {
+        line(out, "queue overflows", format!("{overflows}"))?;
+    }
+    let calls = [
+        (stats.counted(Kind::SyscallEnter)).map(|n| format!("{n} entered")),
+        (stats.counted(Kind::Retake)).map(|n| format!("{} retaken", count(n, "P"))),
+        (stats.counted(Kind::Handoff)).map(|n| format!("{n} handed off")),
+    ];
+    let calls: Vec<String> = calls.into_iter().flatten().collect();
+    if !calls.is_empty() {
+        line(out, "system calls", calls.join(", "))?;
+    }
+    let has_line = [
+        Kind::Start,
+        Kind::Steal,
+        Kind::Overflow,
+        Kind::SyscallEnter,
+        Kind::Retake,
+        Kind::Handoff,
+    ];
+    for kind in &stats.selection.kinds {
+        if !has_line.contains(kind) {
+            line(out, kind.name(), format!("{}", stats.count(*kind)))?;
+        }
+    }
     let mut waits: Vec<_> = stats.waits.iter().collect();
     waits.sort_by_key(|(_, (_, ns))| std::cmp::Reverse(*ns));
     let waits: Vec<String> = waits

@@ -72,7 +72,7 @@ impl Encoder for Chrome {
 
     fn begin(&mut self, out: &mut Pieces, processes: &[(u32, String)], note: &str) -> Result<()> {
         self.begun = false;
-        let note = serde_json::json!({"made by": "gmp-analyze", "data": note});
+        let note = serde_json::json!({"made by": out.mark(), "data": note});
         write!(
             out,
             "{{\"displayTimeUnit\":\"ns\",\"metadata\":{note},\"traceEvents\":["

@@ -124,6 +124,7 @@ impl Encoder for Perfetto {
             ..TracePacket::default()
         };
         self.packet(out, &first)?;
+        let note = format!("{note}; made by {}", out.mark());
         for (process, name) in processes {
             let process_uuid = group_uuid(*process, Group::Process);
             self.descriptor(
@@ -134,7 +135,7 @@ impl Encoder for Perfetto {
                         pid: *process as i32,
                         process_name: name.clone(),
                     }),
-                    description: Some(note.to_owned()),
+                    description: Some(note.clone()),
                     child_ordering: Some(EXPLICIT),
                     ..TrackDescriptor::default()
                 },

@@ -199,7 +199,7 @@ fn one_site(sites: &[SiteTimes], collected: &Collected, stats: &Stats) -> Option
 /// Twice as many threads as Ps.
 fn threads(run: &Run, stats: &Stats) -> Option<Finding> {
     let procs = run.procs?.max(1);
-    let most = stats.most_threads();
+    let most = stats.most_threads()?;
     // sysmon and one that polls are always there.
     if most <= 2 * procs + 2 {
         return None;

@@ -318,15 +318,12 @@ fn wait(w: &Wakeup, collected: &Collected) -> Value {
 fn summary(stats: &Stats, passed: &Passed) -> Value {
     let row = |name: &str, key: &str, value: Value, text: String| json!({"name": name, "key": key, "value": value, "text": text});
     let count = |name: &str, key: &str, kind: Kind| {
-        row(
-            name,
-            key,
-            json!(stats.count(kind)),
-            stats.count(kind).to_string(),
-        )
+        let n = stats.counted(kind);
+        row(name, key, json!(n), n.map_or("?".into(), |n| n.to_string()))
     };
     let stolen: u64 = stats.steals.values().map(|(_, gs)| gs).sum();
     let utilisation = stats.utilisation();
+    let threads = stats.most_threads();
     let percent = utilisation.map_or("?".into(), |u| format!("{:.1} %", 100.0 * u));
     let waits: Vec<Value> = stats
         .waits
@@ -350,7 +347,7 @@ fn summary(stats: &Stats, passed: &Passed) -> Value {
             count("system calls", "syscalls", Kind::SyscallEnter),
             count("Ps retaken", "retakes", Kind::Retake),
             count("Ps handed off", "handoffs", Kind::Handoff),
-            row("most threads at once", "threads", json!(stats.most_threads()), stats.most_threads().to_string()),
+            row("most threads at once", "threads", json!(threads), threads.map_or("?".into(), |n| n.to_string())),
         ]},
         {"group": "Waits", "rows": waits},
     ])
@@ -376,7 +373,8 @@ fn flamegraphs(folded: &Folded) -> anyhow::Result<Vec<Value>> {
         let mut document = None;
         if !lines.is_empty() {
             let mut svg = Vec::new();
-            flamegraph::draw(&lines, title, &mut svg)?;
+            // The page itself begins with what must be known.
+            flamegraph::draw(&lines, title, &[], &mut svg)?;
             let svg = String::from_utf8(svg).context("the flamegraph is no text")?;
             // In a page, the declaration of XML is an error.
             let body = svg.find("<svg").map_or(svg.as_str(), |from| &svg[from..]);
