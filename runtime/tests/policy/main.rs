@@ -10,6 +10,7 @@ mod queue;
 mod spin;
 mod steal;
 mod sysmon;
+mod table;
 
 use std::time::{Duration, Instant};
 
