@@ -47,7 +47,12 @@ impl<T: Send + 'static> Drop for Retired<T> {
                 drop(value);
                 false
             };
-            spawn::spawn(body, self.location);
+            // *Left behind*: an M that looks for work drops this at moments when it believes that its own queue is empty, and releases its P. It
+            // looks at the global queue once more after that.
+            match m::current() {
+                Some(m) => spawn::spawn_global(m.sched, m.tracer(), body, self.location),
+                None => spawn::spawn(body, self.location),
+            };
         }
     }
 }
