@@ -134,3 +134,39 @@ fn the_function_of_a_timer_that_fired_may_do_anything_when_it_is_dropped() {
         });
     }
 }
+
+/// Ms look for work at all Ps, run the timers there, and find stopped ones on the way.
+#[test]
+fn what_is_dropped_by_an_m_that_looks_for_work_is_not_left_behind() {
+    run(4, || {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let gs: Vec<_> = (0..2)
+            .map(|_| {
+                let dropped = Arc::clone(&dropped);
+                go(move || {
+                    for _ in 0..TIMERS {
+                        let guard = Guard::new(|| (), &dropped);
+                        let timer = time::after_func(Duration::from_micros(5), move || {
+                            let _holds = &guard;
+                        });
+                        timer.stop();
+                        drop(timer);
+                        // Wakes one that looks, and leaves it the time to find the heap of this P.
+                        drop(go(|| ()));
+                        let began = std::time::Instant::now();
+                        while began.elapsed() < Duration::from_micros(30) {
+                            std::hint::spin_loop();
+                        }
+                    }
+                })
+            })
+            .collect();
+        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+        while dropped.load(Ordering::Relaxed) < 2 * TIMERS {
+            // What stays in a heap goes with the next timers.
+            time::after_func(Duration::from_micros(1), || ());
+            time::sleep(Duration::from_micros(10));
+        }
+        is_well();
+    });
+}
