@@ -37,6 +37,8 @@ pub(super) struct Stream<S> {
     expected: u64,
     /// Events before this number are in the history already.
     first: u64,
+    /// The time of the last event that is in the history.
+    before: Option<u64>,
     /// Of the present head, as far as it was looked for.
     until: Option<Until>,
 }
@@ -51,6 +53,7 @@ impl<S: Source> Stream<S> {
             ended: false,
             expected: first,
             first,
+            before: None,
             until: None,
         }
     }
@@ -64,9 +67,18 @@ impl<S: Source> Stream<S> {
         self.head().map_or(u64::MAX, |head| head.recorded.ticks)
     }
 
+    /// When its head's thread had read the clock before, so that what the head says was done after that; the head's own time if that is not
+    /// known.
+    pub fn since(&self) -> u64 {
+        let whole = self.head().is_some_and(|head| head.lost_before == 0);
+        self.before
+            .filter(|_| whole)
+            .unwrap_or_else(|| self.ticks())
+    }
+
     /// The head is in the history.
     pub fn pop(&mut self) {
-        self.read.pop_front();
+        self.before = self.read.pop_front().map(|head| head.recorded.ticks);
         self.until = None;
         self.source.taken();
     }
@@ -77,6 +89,21 @@ impl<S: Source> Stream<S> {
             self.read_on()
         } else {
             None
+        }
+    }
+
+    /// By when what the head says was done: its thread's next reading of the clock; the head's own time if that is not known. Of several
+    /// heads that wait, the one that was done the earliest waits for none of the others.
+    pub fn done(&mut self) -> u64 {
+        let ticks = self.ticks();
+        let until = self.until(u64::MAX);
+        let mut behind = self.read.iter().skip(1);
+        match (
+            until,
+            behind.find(|next| next.lost_before > 0 || next.recorded.ticks > ticks),
+        ) {
+            (Until::By(until), Some(next)) if next.lost_before == 0 => until,
+            _ => ticks,
         }
     }
 

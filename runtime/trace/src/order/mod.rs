@@ -10,7 +10,7 @@
 //! lives: memory does not grow with the length of the trace.
 //!
 //! # What is missing
-//! When no head is applicable and no stream can bring another, something is missing. The earliest head is then taken as it is,
+//! When no head is applicable and no stream can bring another, something is missing. The head that was done first is then taken as it is,
 //! the state adopts what it says, and the result is marked: [`Note::Resynced`] if a loss is known (a gap, a stream that
 //! began in the middle, a process that was killed), else [`Note::Unordered`], which no correct runtime causes.
 //!
@@ -18,7 +18,9 @@
 //! ends without it. A thread reads the clock, acts, says what it did, and then reads the clock again. So what a head misses has a time that
 //! is not after the thread's next reading of the clock, which the stream itself tells (`ahead.rs`). The head is *overdue* as soon as
 //! everything else is beyond that, and is taken as it is: no event comes behind one that is later than its thread's next reading of the
-//! clock. Without a known loss the clocks decide nothing, and what a head misses is waited for.
+//! clock. (A G is taken out of a queue before the clock is read for it, so that what was taken may be missed before its time. Then the
+//! event that took it is next, if its thread's last reading of the clock before that is early enough.) Without a known loss the clocks
+//! decide nothing, and what a head misses is waited for.
 //!
 //! # Going on where another orderer stopped
 //! The state depends on nothing but the events that were applied, in their order. [`Orderer::replay`] applies those that are in a history
@@ -217,8 +219,8 @@ impl<S: Source> Orderer<S> {
         if !self.later.is_empty() || !self.heads.is_empty() {
             return Step::Pending;
         }
-        let earliest = self.earliest_blocked();
-        match earliest.and_then(|at| self.take_as_it_is(at)) {
+        let first = self.first_blocked();
+        match first.and_then(|at| self.take_as_it_is(at)) {
             Some(ordered) => Step::Event(ordered),
             None => Step::End,
         }
@@ -237,7 +239,15 @@ impl<S: Source> Orderer<S> {
             let next = earliest.map_or(u64::MAX, |(ticks, _)| ticks).min(horizon);
             if self.lossy && next < u64::MAX {
                 match self.overdue(next) {
-                    Overdue::Is(at) => return self.take_as_it_is(at),
+                    Overdue::Is(at) => {
+                        return match self.taker(at) {
+                            Some(index) => {
+                                self.heads.retain(|Reverse((_, other))| *other != index);
+                                self.take(index, None)
+                            }
+                            None => self.take_as_it_is(at),
+                        };
+                    }
                     Overdue::MayBe => return None,
                     Overdue::None => {}
                 }
@@ -255,7 +265,29 @@ impl<S: Source> Orderer<S> {
         }
     }
 
-    /// The earliest of the heads that miss what would have come before `next`.
+    /// The stream whose head took before its time what this blocked head misses in a queue.
+    fn taker(&mut self, at: usize) -> Option<usize> {
+        let (need, blocked) = self.blocked[at];
+        let Until::By(until) = self.streams[blocked].until(0) else {
+            return None;
+        };
+        let took = |index: usize| {
+            let stream = &self.streams[index];
+            let event = &stream.head()?.recorded.event;
+            let from = state::taken_from(self.state.context(stream.m), event);
+            let fits = from == Some(need)
+                && stream.since() <= until
+                && self.state.missing(stream.m, event).is_none();
+            fits.then(|| (stream.ticks(), index))
+        };
+        let heads = self
+            .heads
+            .iter()
+            .filter_map(|Reverse((_, index))| took(*index));
+        heads.min().map(|(_, index)| index)
+    }
+
+    /// The first to be done of the heads that miss what would have come before `next`.
     fn overdue(&mut self, next: u64) -> Overdue {
         let mut may_be = false;
         let mut earliest = None;
@@ -263,7 +295,7 @@ impl<S: Source> Orderer<S> {
             let stream = &mut self.streams[*index];
             match stream.until(next) {
                 Until::By(until) if until < next => {
-                    let place = (stream.ticks(), *index, at);
+                    let place = (stream.done(), stream.ticks(), *index, at);
                     earliest = Some(earliest.map_or(place, |e| place.min(e)));
                 }
                 Until::NotBefore(time) if time < next => may_be = true,
@@ -271,17 +303,19 @@ impl<S: Source> Orderer<S> {
             }
         }
         match earliest {
-            Some((_, _, at)) => Overdue::Is(at),
+            Some((.., at)) => Overdue::Is(at),
             None if may_be => Overdue::MayBe,
             None => Overdue::None,
         }
     }
 
-    /// The place in `blocked` of the earliest head there.
-    fn earliest_blocked(&self) -> Option<usize> {
-        let blocked = self.blocked.iter().enumerate();
-        let places = blocked.map(|(at, (_, index))| (self.streams[*index].ticks(), *index, at));
-        places.min().map(|(_, _, at)| at)
+    /// The place in `blocked` of the head there that was done first.
+    fn first_blocked(&mut self) -> Option<usize> {
+        let places = self.blocked.iter().enumerate().map(|(at, (_, index))| {
+            let stream = &mut self.streams[*index];
+            (stream.done(), stream.ticks(), *index, at)
+        });
+        places.min().map(|(.., at)| at)
     }
 
     /// Takes a blocked head although it misses something.

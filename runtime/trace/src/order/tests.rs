@@ -182,15 +182,32 @@ fn streams(history: &[(usize, Event)], time: impl Fn(usize, usize) -> u64) -> [V
     out
 }
 
-/// The streams of both Ms where event `i` happened at `10 * i + 10` and its thread was held up for a time after it had read the clock.
+/// Whether the G is taken before the clock is read.
+fn takes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::GlobalGrab { .. } | Event::Steal { .. } | Event::Start { .. }
+    )
+}
+
+/// The streams of both Ms where event `i` happened at `10 * i + 10`, and its thread was held up for a time between that and its reading of
+/// the clock.
 fn held_up(history: &[(usize, Event)], by: &[u64]) -> [Vec<Recorded>; 2] {
+    let at = |i: usize| 10 * i as u64 + 10;
+    let mut times = Vec::new();
     let mut before = [0; 2];
-    let times = history.iter().enumerate().map(|(i, (m, _))| {
-        let at = 10 * i as u64 + 10;
-        let since = std::mem::replace(&mut before[*m], at);
-        at - by[i % by.len()] % (at - since)
-    });
-    let times: Vec<_> = times.collect();
+    for (i, (m, event)) in history.iter().enumerate() {
+        let by = by[i % by.len()];
+        let next = (i + 1..history.len()).find(|j| history[*j].0 == *m);
+        let time = match (takes(event), next) {
+            (true, Some(next)) => at(i) + by % (at(next) - at(i)),
+            (true, None) => at(i) + by,
+            // Before it, and after what the thread did and read before that.
+            (false, _) => at(i) - by % (at(i) - before[*m]),
+        };
+        before[*m] = time.max(at(i));
+        times.push(time);
+    }
     streams(history, |i, _| times[i])
 }
 
@@ -293,12 +310,16 @@ proptest! {
         let readings = streams.clone();
         let mut latest = 0;
         for o in order_of(streams, true) {
-            let own = &readings[o.m.0 as usize];
-            let next = own.iter().find(|r| r.m_seq == o.m_seq + 1);
-            if let Some(next) = next {
-                prop_assert!(latest <= next.ticks, "{:?} comes behind {}", o, latest);
+            let reading = |m_seq: Option<u64>| {
+                let own = readings[o.m.0 as usize].iter();
+                own.clone().find(|r| Some(r.m_seq) == m_seq).map(|r| r.ticks)
+            };
+            if let Some(next) = reading(o.m_seq.checked_add(1)) {
+                prop_assert!(latest <= next, "{:?} comes behind {}", o, latest);
             }
-            latest = latest.max(o.ticks);
+            // What is taken may be missed since the reading before.
+            let before = takes(&o.event).then(|| reading(o.m_seq.checked_sub(1))).flatten();
+            latest = latest.max(before.unwrap_or(o.ticks));
         }
     }
 
