@@ -149,7 +149,7 @@ pub fn quality(run: &Run) -> Vec<String> {
     }
     notes.push(if run.lost > 0 {
         format!(
-            "{} events were LOST: sums are too small, states around the gaps unknown",
+            "{} events were LOST: what happened meanwhile is unknown, and in no sum",
             run.lost
         )
     } else {
