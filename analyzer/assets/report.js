@@ -51,14 +51,19 @@ function overTime(id, series, label, extra = {}) {
 function utilisation() {
   const running = sum("running"), syscall = sum("syscall"), scheduling = sum("scheduling");
   const a = running, b = a.map((v, i) => v + syscall[i]), c = b.map((v, i) => v + scheduling[i]);
+  // Only where events were lost.
+  const unknown = times.map((_, i) => data.ps.reduce((s, p) => s + (p.unknown?.[i] ?? 0), 0)), d = c.map((v, i) => v + unknown[i]);
   // Stacked: the tallest is drawn first, and the readout says each one's own share.
   const own = (values) => ({ value: (_, __, ___, i) => (i == null ? "" : values[i].toFixed(2)) });
   overTime("chart-utilisation", [
+    ...(data.ps.some((p) => p.unknown) ? [["unknown", "--line-strong", d, { fill: css("--line-strong"), width: 0, ...own(unknown) }]] : []),
     ["scheduling", "--scheduling", c, { fill: css("--scheduling"), width: 0, ...own(scheduling) }],
     ["in system calls", "--syscall", b, { fill: css("--syscall"), width: 0, ...own(syscall) }],
     ["running", "--running", a, { fill: css("--running"), width: 0, ...own(running) }],
   ], "Ps", { scales: { x: { time: false }, y: { range: [0, Math.max(1, data.ps.length)] } } });
-  heat("chart-utilisation-p", data.ps.map((p) => ["P" + p.p, p.running]), 1, "--heat-running", (v) => (100 * v).toFixed(0) + " % running");
+  // Of the time of which it is known: where events were lost that may be a part of a column, or none.
+  const known = (p) => p.unknown ? p.running.map((v, i) => (p.unknown[i] < 1 ? v / (1 - p.unknown[i]) : 0)) : p.running;
+  heat("chart-utilisation-p", data.ps.map((p) => ["P" + p.p, known(p)]), 1, "--heat-running", (v) => (100 * v).toFixed(0) + " % running");
 }
 
 // Rows of cells, the darker the more.
@@ -242,8 +247,9 @@ function timeline() {
         const [p, from, to, state, g] = d.ps[i];
         if (from > view[1]) continue;
         const a = Math.max(left, x(from)), b = Math.min(w, x(to)), y = lanes.get(p);
-        c.fillStyle = state === 0 ? colourOf(d, g) : state === 1 ? css("--syscall") : state === 2 ? css("--scheduling") : css("--line-strong");
-        const h = state === 0 ? lane - 3 : (lane - 3) / 2;
+        // What is not known is a hole in the lane.
+        c.fillStyle = state === 0 ? colourOf(d, g) : state === 1 ? css("--syscall") : state === 2 ? css("--scheduling") : state === 3 ? css("--line-strong") : css("--card");
+        const h = state === 0 || state === 4 ? lane - 3 : (lane - 3) / 2;
         c.fillRect(a, y + 1 + (lane - 3 - h), Math.max(0.6, b - a), h);
         if (state === 0 && b - a > 34) { c.fillStyle = "#fff"; c.fillText("G" + g, a + 4, y + lane / 2); }
         drawn++;
@@ -332,7 +338,7 @@ function timeline() {
     if (!p || y < axis) return null;
     for (const d of shown) {
       const s = d.ps.find((s) => s[0] === p.p && s[1] <= t && t <= s[2]);
-      if (s) return lines(["G" + s[4] + " runs", "G" + s[4] + " in a system call", "looks for work", "stopped"][s[3]], `P${p.p}, ${human(s[2] - s[1])} from ${moment(s[1], 1e3)}`, ...(s[4] ? ["spawned at " + (d.sites[s[4]]?.[1] ?? "?")] : []));
+      if (s) return lines(["G" + s[4] + " runs", "G" + s[4] + " in a system call", "looks for work", "stopped", "not known: events were lost"][s[3]], `P${p.p}, ${human(s[2] - s[1])} from ${moment(s[1], 1e3)}`, ...(s[4] ? ["spawned at " + (d.sites[s[4]]?.[1] ?? "?")] : []));
     }
     const bin = Math.floor((t - data.from) / data.bin);
     return shown.some((d) => d.from <= t && t <= d.to) ? lines("idle", "P" + p.p) : lines((100 * (p.running[bin] ?? 0)).toFixed(0) + " % running", `P${p.p}, on average over ${human(data.bin)}`);

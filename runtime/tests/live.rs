@@ -173,6 +173,7 @@ fn after_losses_the_history_goes_on_from_status_events() {
                 read.entry((stream.writer(), stream.m()))
                     .or_default()
                     .push(r);
+                stream.taken();
             }
         }
         live.give_back();

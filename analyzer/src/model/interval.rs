@@ -14,6 +14,8 @@ pub enum GState {
     Waiting(ParkReason, ObjectId),
     /// It is in a system call.
     Syscall,
+    /// Events that would say it are missing.
+    Unknown,
 }
 
 impl GState {
@@ -24,6 +26,7 @@ impl GState {
             GState::Runnable(_) => "runnable",
             GState::Waiting(..) => "waiting",
             GState::Syscall => "syscall",
+            GState::Unknown => "unknown",
         }
     }
 }
@@ -101,6 +104,8 @@ pub enum PState {
     Syscall(GId),
     /// The world is stopped.
     Stopped,
+    /// Events that would say it are missing.
+    Unknown,
 }
 
 impl PState {
@@ -112,6 +117,7 @@ impl PState {
             PState::Scheduling => "scheduling",
             PState::Syscall(_) => "syscall",
             PState::Stopped => "stopped",
+            PState::Unknown => "unknown",
         }
     }
 }
@@ -148,6 +154,8 @@ pub enum MState {
     Parked,
     /// It watches the others.
     Monitoring,
+    /// Events that would say it are missing.
+    Unknown,
 }
 
 impl MState {
@@ -161,6 +169,7 @@ impl MState {
             MState::Polling => "polling",
             MState::Parked => "parked",
             MState::Monitoring => "monitoring",
+            MState::Unknown => "unknown",
         }
     }
 }
@@ -180,7 +189,7 @@ pub struct MInterval {
     pub p: Option<PId>,
 }
 
-/// A runnable G started: the sample of scheduling latency.
+/// A runnable G started: the sample of scheduling latency. Only where it is known to have been runnable all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wakeup {
     /// The G.
@@ -216,7 +225,8 @@ impl Wakeup {
     }
 }
 
-/// A G that was asked to give way, with what became of it. Most give way at once; [`Unanswered::ignored`] tells those who did not.
+/// A G that was asked to give way, with what became of it, where that is known. Most give way at once; [`Unanswered::ignored`] tells those
+/// who did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered {
     /// The G.

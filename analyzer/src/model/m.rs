@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gmp_trace::event::{Event, MKind};
+use gmp_trace::event::{Event, GState, MKind};
 use gmp_trace::ids::{GId, MId, PId};
 
 use super::interval::{MInterval, MState};
@@ -17,6 +17,16 @@ struct M {
     foreign: bool,
     /// When it was established which P it holds.
     epoch: u32,
+    /// The time of its last event.
+    last: i64,
+}
+
+/// What an M had when its events got lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    pub at: i64,
+    pub p: Option<PId>,
+    pub g: GId,
 }
 
 /// The Ms that emit.
@@ -42,19 +52,33 @@ impl Ms {
     pub fn event<S: Sink>(&mut self, step: &mut Step<'_, S>) {
         let row = *step.row;
         let id = row.m;
+        let has_gaps = step.trust.has_gaps();
+        if let Event::PStart { p, .. } | Event::PStatus { p, .. } = row.event
+            && has_gaps
+        {
+            // Whether or not it was recorded that somebody took it from there.
+            self.release(p);
+        }
+        let begins = matches!(row.event, Event::MStart { .. }) || !has_gaps;
         let m = self.0.entry(id).or_insert(M {
-            state: MState::Scheduling,
+            state: if begins {
+                MState::Scheduling
+            } else {
+                MState::Unknown
+            },
             since: row.ts,
             p: None,
             g: GId::NONE,
             foreign: false,
             epoch: 0,
+            last: row.ts,
         });
+        m.last = m.last.max(row.ts);
         if matches!(
             row.event,
             Event::MStart { .. } | Event::MPark {} | Event::PStart { .. } | Event::PStop { .. }
         ) {
-            m.epoch = step.epoch;
+            m.epoch = step.trust.epoch();
         }
         let state = match row.event {
             Event::MStart { kind, .. } => {
@@ -76,47 +100,65 @@ impl Ms {
             Event::SyscallExit {} => MState::Running(m.g),
             Event::PStart { p, .. } => {
                 m.p = Some(p);
-                return;
+                if m.state != MState::Unknown {
+                    return;
+                }
+                MState::Scheduling
             }
             Event::PStop { .. } => {
                 m.p = None;
-                return;
+                if m.state != MState::Unknown {
+                    return;
+                }
+                MState::Scheduling
             }
             Event::Retake { p, .. } => {
-                if let Some(from) = self.0.values_mut().find(|m| m.p == Some(p)) {
-                    from.p = None;
-                }
+                self.release(p);
                 return;
             }
-            Event::GStatus { g, on_m, .. } => {
-                if let Some(on) = on_m.and_then(|on| self.0.get_mut(&on)) {
-                    on.g = g;
+            Event::GStatus { g, on_m, state, .. } => {
+                if on_m != Some(id) {
+                    if let Some(on) = on_m.and_then(|on| self.0.get_mut(&on)) {
+                        on.g = g;
+                    }
+                    return;
                 }
-                return;
+                m.g = g;
+                match state {
+                    GState::Running => MState::Running(g),
+                    GState::Syscall => MState::Syscall(g),
+                    _ => return,
+                }
             }
             Event::PStatus { p, on_m, .. } => {
                 if let Some(on) = on_m.and_then(|on| self.0.get_mut(&on)) {
                     on.p = Some(p);
-                    on.epoch = step.epoch;
+                    on.epoch = step.trust.epoch();
                 }
                 return;
             }
             // It says at its end that it was a wait: what lies behind was no search.
             Event::Netpoll { blocking: true, .. } if m.state != MState::Monitoring => {
-                m.state = MState::Polling;
+                if m.state != MState::Unknown {
+                    m.state = MState::Polling;
+                }
                 MState::Scheduling
             }
             Event::MExit {} => {
                 if let Some(m) = self.0.remove(&id)
                     && !m.foreign
                 {
-                    let to = step.at(m.since);
+                    let to = step.row.ts.max(m.since);
                     step.sink.m(&interval(id, &m, to));
                 }
                 return;
             }
             ref event if stops(event) => {
                 m.g = GId::NONE;
+                if matches!(event, Event::SyscallExitBlocked { .. }) {
+                    // Whether or not it was recorded who took it.
+                    m.p = None;
+                }
                 MState::Scheduling
             }
             _ => return,
@@ -124,11 +166,36 @@ impl Ms {
         if m.foreign {
             return;
         }
-        let to = step.at(m.since);
+        // Its own times never go back.
+        let to = step.row.ts.max(m.since);
         if to > m.since || state != m.state {
             step.sink.m(&interval(id, m, to));
         }
         (m.state, m.since) = (state, to);
+    }
+
+    fn release(&mut self, p: PId) {
+        if let Some(from) = self.0.values_mut().find(|m| m.p == Some(p)) {
+            from.p = None;
+        }
+    }
+
+    /// The events of an M after its last one are missing, and with them what it does.
+    pub fn lose(&mut self, id: MId, sink: &mut impl Sink) -> Option<Lost> {
+        let m = self.0.get_mut(&id)?;
+        let lost = Lost {
+            at: m.last.max(m.since),
+            p: m.p.take(),
+            g: std::mem::replace(&mut m.g, GId::NONE),
+        };
+        // Who watches does so for as long as the thread lives.
+        if !m.foreign && m.state != MState::Monitoring {
+            if lost.at > m.since {
+                sink.m(&interval(id, &M { p: lost.p, ..*m }, lost.at));
+            }
+            (m.state, m.since) = (MState::Unknown, lost.at);
+        }
+        Some(lost)
     }
 
     pub fn finish(&mut self, end: i64, sink: &mut impl Sink) {

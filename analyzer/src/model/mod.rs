@@ -12,6 +12,12 @@
 //! # What is missing
 //! Where events are missing, and of what is in doubt since then (`trust.rs`), a state that does not fit is adopted; everywhere else it is a
 //! [`Violation`].
+//!
+//! No state is asserted over a gap. What an M did in one, with its P and its G, is *unknown* from its last event before the gap until an
+//! event says what it is. All other states last until the next event about their subject if that one continues them: its number is the next,
+//! or it comes from the M that has been there all the time. Else an event between the two is missing: the state is known until the first
+//! gap after it began, and unknown from there on. So every running interval lies between two events of an M without a gap between them, and
+//! no wake-up, and no request to give way, is answered over a gap.
 
 mod g;
 mod interval;
@@ -21,7 +27,7 @@ mod trust;
 
 use gmp_store::EventRow;
 use gmp_trace::event::Event;
-use gmp_trace::ids::GId;
+use gmp_trace::ids::{GId, MId};
 use gmp_trace::queues::{At, Watch};
 
 pub use gmp_trace::queues::{Queue, Queues};
@@ -137,7 +143,9 @@ impl Model {
     /// The next event.
     pub fn event(&mut self, row: &EventRow, sink: &mut impl Sink) {
         sink.event(row);
-        self.trust.before(row);
+        if self.trust.before(row) {
+            self.lose(row.m, sink);
+        }
         if self.trust.epoch() != self.epoch {
             self.epoch = self.trust.epoch();
             self.queues.doubt();
@@ -149,8 +157,7 @@ impl Model {
             row,
             sink,
             clamped: &mut self.clamped,
-            lossy,
-            epoch: self.trust.epoch(),
+            trust: &self.trust,
         };
         let at = At {
             p: row.p,
@@ -160,14 +167,26 @@ impl Model {
         self.ps.event(&mut step, &self.ms);
         self.gs.event(&mut step);
         self.ms.event(&mut step);
-        self.trust.after(row);
+        if self.trust.after(row) {
+            self.lose(row.m, sink);
+        }
+    }
+
+    /// What an M does after its last event so far is missing.
+    fn lose(&mut self, m: MId, sink: &mut impl Sink) {
+        if let Some(lost) = self.ms.lose(m, sink) {
+            if let Some(p) = lost.p {
+                self.ps.lose(p, lost.at, &self.trust, sink);
+            }
+            self.gs.lose(lost.g, lost.at, &self.trust, sink);
+        }
     }
 
     /// Ends what is still going on at the time of the last event.
     pub fn finish(&mut self, sink: &mut impl Sink) {
         let end = self.last_ts;
-        self.gs.finish(end, sink);
-        self.ps.finish(end, sink);
+        self.gs.finish(end, &self.trust, sink);
+        self.ps.finish(end, &self.trust, sink);
         self.ms.finish(end, sink);
     }
 
@@ -197,14 +216,60 @@ struct Step<'a, S> {
     row: &'a EventRow,
     sink: &'a mut S,
     clamped: &'a mut Clamped,
-    lossy: bool,
+    trust: &'a trust::Trust,
+}
+
+/// When a state began, and how sure that is.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    ts: i64,
+    /// When it was established.
     epoch: u32,
+    /// How much was missing then.
+    mark: trust::Mark,
+    /// Whether it cannot have begun earlier: it did not follow from something that is in doubt.
+    proven: bool,
+}
+
+/// A state that ends, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    /// Until when it is known.
+    known: i64,
+    /// Until when it is unknown then, if an event in between is missing.
+    unknown: Option<i64>,
+}
+
+impl Since {
+    /// How a state ends at `to`. `continues`: no event in between can be missing.
+    fn ends(&self, to: i64, continues: bool, trust: &trust::Trust) -> Ends {
+        let unsure = trust.unsure_since(self.mark, self.ts);
+        match unsure.filter(|_| !continues) {
+            Some(unsure) => Ends {
+                known: unsure.min(to),
+                unknown: Some(to),
+            },
+            None => Ends {
+                known: to,
+                unknown: None,
+            },
+        }
+    }
+
+    /// The same state of affairs is unknown from `ts` on.
+    fn lost(&self, ts: i64, trust: &trust::Trust) -> Since {
+        Since {
+            ts: self.ts.max(ts),
+            mark: trust.mark(),
+            ..*self
+        }
+    }
 }
 
 impl<S: Sink> Step<'_, S> {
     /// Says that the event contradicts a rule, if what it contradicts was established in this epoch.
     fn violation(&mut self, epoch: u32, rule: &'static str, what: impl FnOnce() -> String) {
-        if !self.lossy && epoch == self.epoch {
+        if self.is_certain(epoch) {
             let violation = Violation {
                 event: self.row.id,
                 ts: self.row.ts,
@@ -215,13 +280,31 @@ impl<S: Sink> Step<'_, S> {
         }
     }
 
-    /// When the event happened, to a subject whose state before it began at `since`.
-    fn at(&mut self, since: i64) -> i64 {
-        let at = self.clamped.at(since, self.row.ts);
-        if at > self.row.ts {
-            self.sink.moved(self.row, at);
+    /// Whether what was established in an epoch holds at this event.
+    fn is_certain(&self, epoch: u32) -> bool {
+        !self.trust.is_lossy() && epoch == self.trust.epoch()
+    }
+
+    /// When the event happened, to a subject whose state before it began at `since`; nothing if it had none.
+    fn at(&mut self, since: Option<&Since>) -> Since {
+        let new = Since {
+            ts: self.row.ts,
+            epoch: self.trust.epoch(),
+            mark: self.trust.mark(),
+            proven: true,
+        };
+        let Some(since) = since else {
+            return new;
+        };
+        let ts = self.clamped.at(since.ts, self.row.ts);
+        if ts == self.row.ts {
+            return new;
         }
-        at
+        let proven = since.proven && self.is_certain(since.epoch);
+        if proven {
+            self.sink.moved(self.row, ts);
+        }
+        Since { ts, proven, ..new }
     }
 
     /// The G that runs on the emitting M.
@@ -241,7 +324,7 @@ impl<S: Sink> Watch for Step<'_, S> {
 
     fn contradiction(&mut self, what: impl FnOnce() -> String) {
         // The queues know themselves what is in doubt.
-        self.violation(self.epoch, "run queues", what);
+        self.violation(self.trust.epoch(), "run queues", what);
     }
 }
 

@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use gmp_trace::event::{
-    Event, PState as Recorded, PStopReason, PreemptCause, RetakeCause, SyscallKind,
+    Event, GState, PState as Recorded, PStopReason, PreemptCause, RetakeCause, SyscallKind,
 };
 use gmp_trace::ids::{GId, MId, PId};
 
 use super::interval::{PInterval, PState, Unanswered};
 use super::m::Ms;
-use super::{Sink, Step, stops};
+use super::trust::Trust;
+use super::{Ends, Since, Sink, Step, stops};
 
 #[derive(Clone, Copy, Debug)]
 struct P {
     state: PState,
-    since: i64,
+    since: Since,
     m: Option<MId>,
-    /// When the state was established.
-    epoch: u32,
     /// The first request to give way since then, and how many there were.
     asked: Option<(Asked, u32)>,
 }
@@ -45,20 +44,21 @@ impl Ps {
         let (held, of_m) = (ms.p(row.m), ms.epoch(row.m));
         match row.event {
             Event::Procs { procs } => {
+                let since = step.at(None);
                 for p in (0..procs.min(1 << 16)).map(PId) {
                     self.ps.entry(p).or_insert(P {
                         state: PState::Idle,
-                        since: row.ts,
+                        since,
                         m: None,
-                        epoch: step.epoch,
                         asked: None,
                     });
-                    self.seqs.entry(p).or_insert((0, step.epoch));
+                    self.seqs.entry(p).or_insert((0, since.epoch));
                 }
                 let beyond = self.ps.split_off(&PId(procs));
                 for (p, known) in beyond {
-                    let to = step.at(known.since);
-                    leave(step.sink, p, &known, to, true);
+                    let to = step.at(Some(&known.since)).ts;
+                    let ends = known.since.ends(to, false, step.trust);
+                    leave(step.sink, p, &known, ends, true);
                 }
             }
             Event::PreemptRequest {
@@ -69,7 +69,7 @@ impl Ps {
                 ..
             } => {
                 if let Some(known) = self.ps.get_mut(&p) {
-                    let ts = row.ts.max(known.since);
+                    let ts = row.ts.max(known.since.ts);
                     let first = Asked {
                         ts,
                         cause,
@@ -80,12 +80,12 @@ impl Ps {
                 }
             }
             Event::PStart { p, seq } => {
-                self.follows(step, p, seq, "is taken");
+                let follows = self.follows(step, p, seq, "is taken");
                 let known = self.ps.get(&p).copied();
                 if let Some(known) = known
                     && let Some(other) = known.m
                 {
-                    step.violation(known.epoch, "one m per p", || {
+                    step.violation(known.since.epoch, "one m per p", || {
                         format!("{} takes {p}, which {other} holds", row.m)
                     });
                 }
@@ -94,7 +94,8 @@ impl Ps {
                         format!("{} takes {p} while it holds {held}", row.m)
                     });
                 }
-                self.enter(step, p, PState::Scheduling, Some(row.m));
+                let continues = follows && known.is_some_and(|p| p.state == PState::Idle);
+                self.enter(step, p, PState::Scheduling, Some(row.m), continues);
             }
             Event::PStop { reason } => {
                 let stopped = matches!(reason, PStopReason::Stw | PStopReason::Resize);
@@ -104,16 +105,20 @@ impl Ps {
                     PState::Idle
                 };
                 match held {
-                    Some(p) => self.enter(step, p, state, None),
+                    Some(p) => {
+                        let continues = self.is_held(p, row.m);
+                        self.enter(step, p, state, None, continues);
+                    }
                     None => step.violation(of_m, "one p per m", || {
                         format!("{} lets a P go, but holds none", row.m)
                     }),
                 }
             }
             Event::Retake { p, seq, cause, .. } => {
-                self.follows(step, p, seq, "is retaken");
-                let known = self.ps.get(&p).map(|p| (p.state, p.epoch));
-                if !matches!(known, Some((PState::Syscall(_), _))) {
+                let follows = self.follows(step, p, seq, "is retaken");
+                let known = self.ps.get(&p).map(|p| (p.state, p.since.epoch));
+                let in_syscall = matches!(known, Some((PState::Syscall(_), _)));
+                if !in_syscall {
                     step.violation(known.map_or(0, |k| k.1), "p states", || {
                         format!("{p} is retaken, but is not in a system call")
                     });
@@ -122,10 +127,10 @@ impl Ps {
                     RetakeCause::Syscall => PState::Idle,
                     RetakeCause::Stw => PState::Stopped,
                 };
-                self.enter(step, p, state, None);
+                self.enter(step, p, state, None, follows && in_syscall);
             }
             Event::Start { g, .. } => match held {
-                Some(p) => self.enter(step, p, PState::Running(g), Some(row.m)),
+                Some(p) => self.goes_on(step, p, PState::Running(g)),
                 None => step.violation(of_m, "a g runs on a p", || {
                     format!("{g} starts on {}, which holds no P", row.m)
                 }),
@@ -135,11 +140,11 @@ impl Ps {
                     self.follows(step, p, seq, "is in a system call");
                 }
                 if let (Some(p), SyscallKind::Syscall) = (held, kind) {
-                    self.enter(step, p, PState::Syscall(step.running()), Some(row.m));
+                    self.goes_on(step, p, PState::Syscall(step.running()));
                 }
             }
             Event::SyscallExit {} => match held {
-                Some(p) => self.enter(step, p, PState::Running(step.running()), Some(row.m)),
+                Some(p) => self.goes_on(step, p, PState::Running(step.running())),
                 None => step.violation(of_m, "p states", || {
                     format!(
                         "{} is back from a system call with a P, but holds none",
@@ -155,7 +160,7 @@ impl Ps {
                     .map(|(id, _)| *id)
                     .collect();
                 for p in stopped {
-                    self.enter(step, p, PState::Idle, None);
+                    self.enter(step, p, PState::Idle, None, false);
                 }
             }
             Event::PStatus {
@@ -165,7 +170,7 @@ impl Ps {
                 on_m,
                 ..
             } => {
-                self.seqs.insert(p, (seq, step.epoch));
+                self.seqs.insert(p, (seq, step.trust.epoch()));
                 let state = match state {
                     Recorded::Idle | Recorded::Dead => PState::Idle,
                     Recorded::Running => match on_m.map(|m| ms.g(m)) {
@@ -175,65 +180,148 @@ impl Ps {
                     Recorded::Syscall => PState::Syscall(on_m.map_or(GId::NONE, |m| ms.g(m))),
                     Recorded::Stopped => PState::Stopped,
                 };
-                self.enter(step, p, state, on_m);
+                self.enter(step, p, state, on_m, false);
+            }
+            // The status of the P, which comes before it, could not say it.
+            Event::GStatus { g, state, on_m, .. } if on_m == Some(row.m) => {
+                if let Some(p) = held {
+                    match state {
+                        GState::Running => self.goes_on(step, p, PState::Running(g)),
+                        GState::Syscall => self.goes_on(step, p, PState::Syscall(g)),
+                        _ => {}
+                    }
+                }
+            }
+            // Who took it is not recorded.
+            Event::SyscallExitBlocked { .. } if held.is_some_and(|p| self.is_in_doubt(step, p)) => {
+                if let Some(p) = held {
+                    self.enter(step, p, PState::Unknown, None, false);
+                }
             }
             ref event if stops(event) => {
                 if let Some(p) = held {
-                    self.enter(step, p, PState::Scheduling, Some(row.m));
+                    self.goes_on(step, p, PState::Scheduling);
                 }
             }
             _ => {}
         }
     }
 
-    fn enter<S: Sink>(&mut self, step: &mut Step<'_, S>, p: PId, state: PState, m: Option<MId>) {
-        let since = match self.ps.get(&p) {
-            Some(known) => {
-                let to = step.at(known.since);
-                leave(step.sink, p, known, to, true);
-                to
-            }
-            None => step.row.ts,
+    /// The emitting M does something else with the P that it holds.
+    fn goes_on<S: Sink>(&mut self, step: &mut Step<'_, S>, p: PId, state: PState) {
+        let m = step.row.m;
+        let continues = self.is_held(p, m);
+        self.enter(step, p, state, Some(m), continues);
+    }
+
+    /// Whether this M was the last one that is known to have it.
+    fn is_held(&self, p: PId, m: MId) -> bool {
+        self.ps.get(&p).is_some_and(|p| p.m == Some(m))
+    }
+
+    /// Whether an event that changed its state may be missing.
+    fn is_in_doubt<S: Sink>(&self, step: &Step<'_, S>, p: PId) -> bool {
+        let since = self.ps.get(&p).map(|p| p.since);
+        since.is_some_and(|since| step.trust.unsure_since(since.mark, since.ts).is_some())
+    }
+
+    /// `continues`: no event between the begin of the state before and this can be missing.
+    fn enter<S: Sink>(
+        &mut self,
+        step: &mut Step<'_, S>,
+        p: PId,
+        state: PState,
+        m: Option<MId>,
+        continues: bool,
+    ) {
+        let before = self.ps.get(&p);
+        let since = step.at(before.map(|known| &known.since));
+        if let Some(known) = before {
+            let ends = known.since.ends(since.ts, continues, step.trust);
+            leave(step.sink, p, known, ends, true);
+        }
+        let new = P {
+            state,
+            since,
+            m,
+            asked: None,
         };
-        let epoch = step.epoch;
-        self.ps.insert(
-            p,
-            P {
-                state,
-                since,
-                m,
-                epoch,
-                asked: None,
-            },
-        );
+        self.ps.insert(p, new);
+    }
+
+    /// The events of the M that held a P are missing from `at` on.
+    pub fn lose(&mut self, p: PId, at: i64, trust: &Trust, sink: &mut impl Sink) {
+        if let Some(known) = self.ps.get_mut(&p) {
+            let since = known.since.lost(at, trust);
+            let ends = known.since.ends(since.ts, is_up_to_m(known.state), trust);
+            let ends = Ends {
+                unknown: Some(since.ts),
+                ..ends
+            };
+            leave(sink, p, known, ends, true);
+            *known = unknown(since);
+        }
     }
 
     /// The change of owner must have the number after that of the P's last one.
-    fn follows<S: Sink>(&mut self, step: &mut Step<'_, S>, p: PId, seq: u64, does: &str) {
-        let (last, epoch) = self.seqs.insert(p, (seq, step.epoch)).unwrap_or((0, 0));
-        if last.checked_add(1) != Some(seq) {
+    fn follows<S: Sink>(&mut self, step: &mut Step<'_, S>, p: PId, seq: u64, does: &str) -> bool {
+        let before = self.seqs.insert(p, (seq, step.trust.epoch()));
+        let (last, epoch) = before.unwrap_or((0, 0));
+        let follows = last.checked_add(1) == Some(seq);
+        if !follows {
             step.violation(epoch, "p numbers", || {
                 format!("{p} {does} with number {seq}, after number {last}")
             });
         }
+        follows
     }
 
-    pub fn finish(&mut self, end: i64, sink: &mut impl Sink) {
+    pub fn finish(&mut self, end: i64, trust: &Trust, sink: &mut impl Sink) {
         for (p, known) in std::mem::take(&mut self.ps) {
-            leave(sink, p, &known, end.max(known.since), false);
+            let continues = is_up_to_m(known.state) && !trust.is_missing_everywhere();
+            let ends = known.since.ends(end.max(known.since.ts), continues, trust);
+            leave(sink, p, &known, ends, false);
         }
     }
 }
 
+/// Whether nobody but the M that holds the P ends such a state: that M would have said so.
+fn is_up_to_m(state: PState) -> bool {
+    matches!(state, PState::Running(_) | PState::Scheduling)
+}
+
 /// The state of a P ends, or the trace does (`over` is false then).
-fn leave(sink: &mut impl Sink, p: PId, known: &P, to: i64, over: bool) {
-    sink.p(&interval(p, known, to));
+fn leave(sink: &mut impl Sink, p: PId, known: &P, ends: Ends, over: bool) {
+    let Some(to) = ends.unknown.filter(|_| known.state != PState::Unknown) else {
+        let to = ends.unknown.unwrap_or(ends.known);
+        if to > known.since.ts || known.state != PState::Unknown {
+            sink.p(&interval(p, known, to));
+        }
+        if ends.unknown.is_none() {
+            answer(sink, p, known, to, over);
+        }
+        return;
+    };
+    if ends.known > known.since.ts {
+        sink.p(&interval(p, known, ends.known));
+    }
+    if to > ends.known {
+        let since = Since {
+            ts: ends.known,
+            ..known.since
+        };
+        sink.p(&interval(p, &unknown(since), to));
+    }
+}
+
+/// Tells what became of requests to give way.
+fn answer(sink: &mut impl Sink, p: PId, known: &P, to: i64, over: bool) {
     if let (PState::Running(g), Some((asked, requests))) = (known.state, known.asked) {
         sink.unanswered(&Unanswered {
             g,
             p,
             m: known.m,
-            from: known.since,
+            from: known.since.ts,
             asked: asked.ts,
             to,
             over,
@@ -245,11 +333,21 @@ fn leave(sink: &mut impl Sink, p: PId, known: &P, to: i64, over: bool) {
     }
 }
 
+/// A P of which nobody knows what it does.
+fn unknown(since: Since) -> P {
+    P {
+        state: PState::Unknown,
+        since,
+        m: None,
+        asked: None,
+    }
+}
+
 fn interval(p: PId, known: &P, to: i64) -> PInterval {
     PInterval {
         p,
         state: known.state,
-        from: known.since,
+        from: known.since.ts,
         to,
         m: known.m,
     }

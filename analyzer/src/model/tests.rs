@@ -7,6 +7,8 @@ use gmp_trace::ids::{MId, ObjectId, PId, SiteId};
 
 use super::*;
 
+mod gaps;
+
 /// Keeps everything.
 #[derive(Default)]
 struct Kept {

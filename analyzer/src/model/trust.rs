@@ -5,6 +5,9 @@
 //! status event, or one that follows only from one state. [`Trust::epoch`] counts the gaps; what was established in an earlier epoch is
 //! in doubt.
 //!
+//! A state that was established lasts for certain until the first gap after that begins ([`Trust::unsure_since`]): from then on an event that
+//! ended it may be missing. Whether one is, the next event about the same subject can tell.
+//!
 //! The steps that the threads of a killed process did not come to record show as events that could only be placed by their time: from the
 //! first of these on everything is in doubt there.
 
@@ -12,17 +15,17 @@ use gmp_store::entity::{Lost, M, Process};
 use gmp_store::rusqlite;
 use gmp_store::{EventRow, Store, StoreError};
 use gmp_trace::ids::MId;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// An M whose first events were lost did something from its start on; the thread that saw it may have read the clock this much before.
 const STALL_NS: i64 = 20_000_000;
-/// Readings of counters between two events of an M, which are not in the table of events.
+/// The most readings of counters between two events of an M, which are not in the table of events.
 const READINGS: u64 = 2;
 
 /// Events of one M that are missing.
 #[derive(Clone, Copy, Debug)]
-struct Gap {
-    /// Number of the last event before them; none if they are the first.
+pub(super) struct Gap {
+    /// Number of the last event before them in the table of events; none if they are the first.
     after: Option<u64>,
     /// Number of the first event after them; none if they are the last.
     until: Option<u64>,
@@ -98,7 +101,40 @@ impl Missing {
         for gaps in missing.gaps.values_mut() {
             gaps.sort_by_key(|gap| gap.until.unwrap_or(u64::MAX));
         }
+        missing.skip_readings(store, process)?;
         Ok(missing)
+    }
+}
+
+impl Missing {
+    /// Where a gap follows readings of counters, the last event is before those.
+    fn skip_readings(&mut self, store: &Store, process: &Process) -> Result<(), StoreError> {
+        let mut wanted = FxHashSet::default();
+        for (m, gaps) in &self.gaps {
+            for after in gaps.iter().filter_map(|gap| gap.after) {
+                wanted.extend((0..READINGS).filter_map(|n| Some((m.0, after.checked_sub(n)?))));
+            }
+        }
+        let query = || -> rusqlite::Result<FxHashSet<(u32, u64)>> {
+            store
+                .db()
+                .prepare("SELECT m, m_seq FROM counter WHERE run = ? AND process = ?")?
+                .query_map((process.run, process.process), |r| {
+                    Ok((r.get(0)?, r.get::<_, i64>(1)? as u64))
+                })?
+                .filter(|r| r.as_ref().map_or(true, |reading| wanted.contains(reading)))
+                .collect()
+        };
+        let readings = query().map_err(store.sql())?;
+        for (m, gaps) in &mut self.gaps {
+            for gap in gaps {
+                while let Some(after) = gap.after.filter(|after| readings.contains(&(m.0, *after)))
+                {
+                    gap.after = after.checked_sub(1);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -149,7 +185,16 @@ pub(super) struct Trust {
     next_resynced: usize,
     lossy: bool,
     epoch: u32,
+    /// Whether something is missing and nobody knows where.
+    everywhere: bool,
+    /// When the gaps so far began, in the order in which they did.
+    begun: Vec<i64>,
 }
+
+/// How much was missing when something was established: the number of the gap that is the next to begin, or none if events were missing
+/// just then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark(Option<u32>);
 
 impl Trust {
     pub fn new(missing: Missing) -> Trust {
@@ -160,6 +205,8 @@ impl Trust {
         }
         unborn.sort_unstable_by_key(|(since, m)| std::cmp::Reverse((*since, m.0)));
         Trust {
+            everywhere: missing.anywhere,
+            begun: Vec::new(),
             missing,
             open: 0,
             unborn,
@@ -169,16 +216,21 @@ impl Trust {
         }
     }
 
-    /// Before an event is looked at.
-    pub fn before(&mut self, row: &EventRow) {
-        while let Some((_, m)) = self.unborn.pop_if(|(since, _)| *since <= row.ts) {
-            self.open(m, |gap| gap.after.is_none());
+    /// Before an event is looked at. Whether its M comes back from a gap whose begin was not seen.
+    pub fn before(&mut self, row: &EventRow) -> bool {
+        let mut is_back = false;
+        while let Some((since, m)) = self.unborn.pop_if(|(since, _)| *since <= row.ts) {
+            self.open(m, since, |gap| gap.after.is_none());
         }
         if let Some(gaps) = self.missing.gaps.get_mut(&row.m) {
             while let Some(gap) = gaps.first()
                 && gap.until.is_some_and(|until| until <= row.m_seq)
             {
                 self.open -= u32::from(gap.open);
+                if !gap.open {
+                    is_back = true;
+                    self.begun.push(gap.since);
+                }
                 self.epoch += 1;
                 gaps.remove(0);
             }
@@ -192,16 +244,17 @@ impl Trust {
         let lossy = self.missing.anywhere || self.open > 0 || resynced;
         self.epoch += u32::from(self.lossy && !lossy);
         self.lossy = lossy;
+        is_back
     }
 
-    /// After an event was looked at.
-    pub fn after(&mut self, row: &EventRow) {
-        let reached = |after: u64| row.m_seq.saturating_add(READINGS) >= after;
-        self.open(row.m, |gap| gap.after.is_some_and(reached));
+    /// After an event was looked at. Whether it was the last one of its M before a gap.
+    pub fn after(&mut self, row: &EventRow) -> bool {
+        let reached = |after: u64| row.m_seq >= after;
+        self.open(row.m, row.ts, |gap| gap.after.is_some_and(reached))
     }
 
-    /// Opens the next gap of an M, if it is as wanted.
-    fn open(&mut self, m: MId, wanted: impl Fn(&Gap) -> bool) {
+    /// Opens the next gap of an M, if it is as wanted; whether it is.
+    fn open(&mut self, m: MId, since: i64, wanted: impl Fn(&Gap) -> bool) -> bool {
         if let Some(gaps) = self.missing.gaps.get_mut(&m)
             && let Some(gap) = gaps.first_mut()
             && !gap.open
@@ -210,7 +263,35 @@ impl Trust {
             gap.open = true;
             self.open += 1;
             self.epoch += 1;
+            self.begun.push(since);
+            return true;
         }
+        false
+    }
+
+    /// Whether anything was missing so far.
+    pub fn has_gaps(&self) -> bool {
+        self.everywhere || !self.begun.is_empty()
+    }
+
+    /// How much is missing now.
+    pub fn mark(&self) -> Mark {
+        let certain = self.open == 0 && !self.everywhere;
+        Mark(certain.then_some(self.begun.len() as u32))
+    }
+
+    /// Since when a state that was established at `since`, with so much missing, may have ended without an event; never if nothing was
+    /// missing since.
+    pub fn unsure_since(&self, mark: Mark, since: i64) -> Option<i64> {
+        match mark.0 {
+            None => Some(since),
+            Some(next) => self.begun.get(next as usize).map(|ts| since.max(*ts)),
+        }
+    }
+
+    /// Whether something is missing and nobody knows where.
+    pub fn is_missing_everywhere(&self) -> bool {
+        self.everywhere
     }
 
     /// Whether events may be missing right before this one.
@@ -221,6 +302,30 @@ impl Trust {
     /// Counts the gaps: what was established in an earlier epoch is in doubt.
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+}
+
+#[cfg(test)]
+impl Gap {
+    /// Of an M that was there from the beginning.
+    pub(super) fn new(after: Option<u64>, until: Option<u64>) -> Gap {
+        Gap {
+            after,
+            until,
+            since: i64::MIN,
+            open: false,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Missing {
+    /// Only these.
+    pub(super) fn with(gaps: impl IntoIterator<Item = (MId, Vec<Gap>)>) -> Missing {
+        Missing {
+            gaps: gaps.into_iter().collect(),
+            ..Missing::default()
+        }
     }
 }
 
@@ -260,15 +365,10 @@ mod tests {
 
     fn gap(after: Option<u64>, until: Option<u64>, since: i64) -> Missing {
         let gap = Gap {
-            after,
-            until,
             since,
-            open: false,
+            ..Gap::new(after, until)
         };
-        Missing {
-            gaps: FxHashMap::from_iter([(MId(1), vec![gap])]),
-            ..Missing::default()
-        }
+        Missing::with([(MId(1), vec![gap])])
     }
 
     #[test]

@@ -56,8 +56,12 @@ impl Sink for Folded {
                 (&mut self.off, format!(";waiting ({reason});made at {made}"))
             }
             GState::Waiting(reason, _) => (&mut self.off, format!(";waiting ({reason})")),
+            // Neither on a CPU nor off it, as far as anybody knows.
+            GState::Unknown => (&mut self.off, String::new()),
         };
-        *of.entry(format!("{chain}{leaf}")).or_default() += took;
+        if i.state != GState::Unknown {
+            *of.entry(format!("{chain}{leaf}")).or_default() += took;
+        }
         if i.last {
             self.chains.remove(&i.g);
         }

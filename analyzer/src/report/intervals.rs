@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS g_interval (
   run INTEGER NOT NULL, -- the run
   process INTEGER NOT NULL, -- the process
   g INTEGER NOT NULL, -- the G
-  state TEXT NOT NULL, -- running, runnable, waiting or syscall
+  state TEXT NOT NULL, -- running, runnable, waiting, syscall, or unknown where events are missing
   from_ts INTEGER NOT NULL, -- its beginning, ns since the run's start
   to_ts INTEGER NOT NULL, -- its end, ns since the run's start
   reason TEXT, -- how it became runnable, or what it waits for; else NULL
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS p_interval (
   run INTEGER NOT NULL, -- the run
   process INTEGER NOT NULL, -- the process
   p INTEGER NOT NULL, -- the P
-  state TEXT NOT NULL, -- idle, scheduling, running, syscall or stopped
+  state TEXT NOT NULL, -- idle, scheduling, running, syscall, stopped, or unknown where events are missing
   from_ts INTEGER NOT NULL, -- its beginning, ns since the run's start
   to_ts INTEGER NOT NULL, -- its end, ns since the run's start
   g INTEGER, -- the G it ran; else NULL
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS m_interval (
   run INTEGER NOT NULL, -- the run
   process INTEGER NOT NULL, -- the process
   m INTEGER NOT NULL, -- the M
-  state TEXT NOT NULL, -- running, syscall, scheduling, spinning, polling, parked or monitoring
+  state TEXT NOT NULL, -- running, syscall, scheduling, spinning, polling, parked, monitoring, or unknown where events are missing
   from_ts INTEGER NOT NULL, -- its beginning, ns since the run's start
   to_ts INTEGER NOT NULL, -- its end, ns since the run's start
   g INTEGER, -- the G it ran; else NULL
@@ -213,15 +213,19 @@ impl Sink for Tables<'_> {
             GState::Waiting(reason, ObjectId(object)) => {
                 (Some(reason.word()), (object != 0).then_some(object as i64))
             }
-            GState::Running | GState::Syscall => (None, None),
+            GState::Running | GState::Syscall | GState::Unknown => (None, None),
         };
         let slot = match i.state {
-            GState::Running => 0,
-            GState::Runnable(_) => 1,
-            GState::Waiting(..) => 2,
-            GState::Syscall => 3,
+            GState::Running => Some(0),
+            GState::Runnable(_) => Some(1),
+            GState::Waiting(..) => Some(2),
+            GState::Syscall => Some(3),
+            GState::Unknown => None,
         };
-        self.sums.entry(i.g.0).or_default()[slot] += i.to - i.from;
+        let sums = self.sums.entry(i.g.0).or_default();
+        if let Some(slot) = slot {
+            sums[slot] += i.to - i.from;
+        }
         let by = i.by.is_some().then_some(i.by.0 as i64);
         let of = |m| self.counters.as_ref()?.value(m, i.event).copied();
         let (run, process) = (self.run, self.process);

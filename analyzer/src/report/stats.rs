@@ -165,6 +165,7 @@ impl Sink for Stats {
                 let wait = self.waits.entry(reason_word(reason)).or_default();
                 *wait = (wait.0 + 1, wait.1 + took);
             }
+            GState::Unknown => {}
         }
         if i.last {
             self.places.remove(&i.g);
@@ -330,14 +331,14 @@ impl Stats {
         self.selection.has_kind(kind).then(|| self.count(kind))
     }
 
-    /// Time of all Ps in a state, and in all states, ns.
+    /// Time of all Ps in a state, and in all states that are known, ns.
     pub fn p_time(&self, state: &str) -> (i64, i64) {
-        let all = self.ps.values().flat_map(BTreeMap::values).sum();
+        let all = self.ps.values().map(known_time).sum();
         let of = self.ps.values().filter_map(|s| s.get(state)).sum();
         (of, all)
     }
 
-    /// The share of the Ps' time in which they ran Gs.
+    /// The share of the Ps' time in which they ran Gs, of that time of which it is known.
     pub fn utilisation(&self) -> Option<f64> {
         let (running, all) = self.p_time("running");
         (all > 0).then(|| running as f64 / all as f64)
@@ -348,6 +349,29 @@ impl Stats {
         let most = self.threads.iter().map(|(_, n)| *n).max();
         self.selection.has_ms().then(|| most.unwrap_or(0))
     }
+}
+
+/// The word of what is not known.
+const UNKNOWN: &str = "unknown";
+
+/// The time in all states that are known, ns.
+fn known_time(of: &States) -> i64 {
+    of.iter()
+        .filter(|(word, _)| **word != UNKNOWN)
+        .map(|(_, ns)| ns)
+        .sum()
+}
+
+/// Of some subjects, the states that one of them was in at all.
+fn shown<'a>(states: &[&'static str], of: impl Iterator<Item = &'a States>) -> Vec<&'static str> {
+    let mut shown = states.to_vec();
+    // Only where events were lost.
+    shown.extend(
+        of.flat_map(BTreeMap::keys)
+            .find(|word| **word == UNKNOWN)
+            .copied(),
+    );
+    shown
 }
 
 /// The word of a reason to wait.
@@ -566,15 +590,16 @@ fn share(part: i64, all: i64) -> String {
 fn ps(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nPs")?;
     let states = ["running", "scheduling", "syscall", "idle", "stopped"];
+    let states = shown(&states, stats.ps.values());
     write!(out, "  {:<6}", "")?;
-    for state in states {
+    for state in &states {
         write!(out, "{state:>12}")?;
     }
     writeln!(out, "{:>12}", "in all")?;
     for (p, times) in &stats.ps {
         let all: i64 = times.values().sum();
         write!(out, "  {:<6}", p.to_string())?;
-        for state in states {
+        for state in &states {
             write!(
                 out,
                 "{:>12}",
@@ -597,15 +622,16 @@ fn ms(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
         "parked",
         "monitoring",
     ];
+    let states = shown(&states, stats.ms.values());
     write!(out, "  {:<6}", "")?;
-    for state in states {
+    for state in &states {
         write!(out, "{state:>12}")?;
     }
     writeln!(out, "{:>12}", "in all")?;
     for (m, times) in stats.ms.iter().take(SHOWN) {
         let all: i64 = times.values().sum();
         write!(out, "  {:<6}", m.to_string())?;
-        for state in states {
+        for state in &states {
             write!(
                 out,
                 "{:>12}",

@@ -149,7 +149,7 @@ pub fn doubts(run: &Run) -> Vec<String> {
     let mut doubts = Vec::new();
     if run.lost > 0 {
         doubts.push(format!(
-            "{} LOST: sums are too small, states around the gaps unknown",
+            "{} LOST: what happened meanwhile is unknown, and in no sum",
             match run.lost {
                 1 => "1 event was".to_owned(),
                 n => format!("{n} events were"),

@@ -235,6 +235,7 @@ impl<E: Encoder> Sink for Tracks<'_, E> {
             PState::Syscall(g) => format!("{g} in a system call"),
             PState::Scheduling => "scheduling".into(),
             PState::Stopped => "stopped".into(),
+            PState::Unknown => "unknown".into(),
             PState::Idle => return,
         };
         let flow = match (i.state, self.arriving.get(&i.p)) {
@@ -325,7 +326,7 @@ impl<E: Encoder> Sink for Tracks<'_, E> {
             let slot = match i.state {
                 GState::Running => 0,
                 GState::Runnable(_) => 1,
-                GState::Waiting(..) | GState::Syscall => 2,
+                GState::Waiting(..) | GState::Syscall | GState::Unknown => 2,
             };
             if slot < 2 {
                 let name = format!(

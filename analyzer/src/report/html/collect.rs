@@ -41,8 +41,8 @@ pub struct Collected {
     names: Names,
     colours: HashMap<SiteId, usize>,
     sites: HashMap<GId, SiteId>,
-    /// Time of each P in each bin: running, in a system call, scheduling, stopped.
-    ps: BTreeMap<u32, [Vec<i64>; 4]>,
+    /// Time of each P in each bin: running, in a system call, scheduling, stopped, and of which that is not known.
+    ps: BTreeMap<u32, [Vec<i64>; 5]>,
     /// The longest of each queue in each bin; the last length carries over.
     queues: BTreeMap<Queue, (Vec<u32>, u32, usize)>,
     threads: Vec<f64>,
@@ -126,7 +126,9 @@ impl Collected {
         let procs = self.ps.len() as f64;
         let mut wasted = 0;
         for bin in 0..BINS {
-            let busy: i64 = self.ps.values().map(|s| s[0][bin] + s[1][bin]).sum();
+            // What is not known is not idle.
+            let busy = |s: &[Vec<i64>; 5]| s[0][bin] + s[1][bin] + s[4][bin];
+            let busy: i64 = self.ps.values().map(busy).sum();
             let idle = procs - busy as f64 / self.bin as f64;
             let queued = self
                 .queues
@@ -141,13 +143,15 @@ impl Collected {
         wasted.min(self.range.to - self.range.from)
     }
 
-    /// The share of time each P ran Gs.
+    /// The share of time each P ran Gs, of that time of which it is known; none of a P of which nothing is.
     pub fn busy_shares(&self) -> Vec<(u32, f64)> {
-        let length = (self.range.to - self.range.from).max(1) as f64;
-        self.ps
-            .iter()
-            .map(|(p, s)| (*p, s[0].iter().sum::<i64>() as f64 / length))
-            .collect()
+        let length = (self.range.to - self.range.from).max(1);
+        let share = |s: &[Vec<i64>; 5]| {
+            let known = length - s[4].iter().sum::<i64>();
+            (known > 0).then(|| s[0].iter().sum::<i64>() as f64 / known as f64)
+        };
+        let shares = self.ps.iter().filter_map(|(p, s)| Some((*p, share(s)?)));
+        shares.collect()
     }
 
     /// Adds `value` for each nanosecond of an interval to the bins that it touches.
@@ -196,7 +200,13 @@ impl Collected {
         let ps: Vec<Value> = self
             .ps
             .iter()
-            .map(|(p, s)| json!({"p": p, "running": share(&s[0]), "syscall": share(&s[1]), "scheduling": share(&s[2])}))
+            .map(|(p, s)| {
+                let mut value = json!({"p": p, "running": share(&s[0]), "syscall": share(&s[1]), "scheduling": share(&s[2])});
+                if s[4].iter().any(|ns| *ns > 0) {
+                    value["unknown"] = json!(share(&s[4]));
+                }
+                value
+            })
             .collect();
         let queues: Vec<Value> = self
             .queues
@@ -306,6 +316,7 @@ impl Sink for Collected {
             PState::Syscall(_) => Some(1),
             PState::Scheduling => Some(2),
             PState::Stopped => Some(3),
+            PState::Unknown => Some(4),
             PState::Idle => None,
         };
         let states = self
@@ -362,8 +373,11 @@ impl Sink for Collected {
                 };
                 (3, self.reason(text))
             }
+            // Drawn as nothing.
+            GState::Unknown => (4, 0),
         };
-        for d in &mut self.details {
+        let known = i.state != GState::Unknown;
+        for d in self.details.iter_mut().filter(|_| known) {
             if self.intervals < MOST_INTERVALS
                 && (d.rows.len() < MOST_ROWS || d.rows.contains(&i.g.0))
                 && let Some((from, to)) = d.window.clip(i.from, i.to)

@@ -66,9 +66,9 @@ fn lost(run: &Run) -> Option<Finding> {
     finding(
         1.0,
         percent(share),
-        "of the events were lost: every sum on this page is too small.".into(),
+        "of the events were lost: what happened meanwhile is unknown, and in no figure on this page.".into(),
         format!(
-            "{} of {} events did not fit the spool; --spool-limit gives it more room.",
+            "{} of {} events did not fit the spool; --spool-limit gives it more room. Lengths of queues are estimates around the gaps.",
             run.lost,
             run.lost + run.events
         ),

@@ -10,16 +10,23 @@
 //! lives: memory does not grow with the length of the trace.
 //!
 //! # What is missing
-//! When no head is applicable and no stream can bring another, something is missing. The earliest head is then taken as it is,
+//! When no head is applicable and no stream can bring another, something is missing. The head that was done first is then taken as it is,
 //! the state adopts what it says, and the result is marked: [`Note::Resynced`] if a loss is known (a gap, a stream that
-//! began in the middle, a process that was killed), else [`Note::Unordered`], which no correct runtime causes. While the process lives and
-//! a loss is known, that is done as soon as all streams have got beyond the head's time: what it misses would have come. Without a known
-//! loss it is waited for.
+//! began in the middle, a process that was killed), else [`Note::Unordered`], which no correct runtime causes.
+//!
+//! Where a loss is known, a head is not waited for until then: it may miss what is lost, and the other streams would go on to their
+//! ends without it. A thread reads the clock, acts, says what it did, and then reads the clock again. So what a head misses has a time that
+//! is not after the thread's next reading of the clock, which the stream itself tells (`ahead.rs`). The head is *overdue* as soon as
+//! everything else is beyond that, and is taken as it is: no event comes behind one that is later than its thread's next reading of the
+//! clock. (A G is taken out of a queue before the clock is read for it, so that what was taken may be missed before its time. Then the
+//! event that took it is next, if its thread's last reading of the clock before that is early enough.) Without a known loss the clocks
+//! decide nothing, and what a head misses is waited for.
 //!
 //! # Going on where another orderer stopped
 //! The state depends on nothing but the events that were applied, in their order. [`Orderer::replay`] applies those that are in a history
 //! already, and [`Orderer::add_from`] adds the streams without them.
 
+mod ahead;
 mod state;
 
 use std::cmp::Reverse;
@@ -28,6 +35,7 @@ use std::collections::BinaryHeap;
 use crate::event::Event;
 use crate::ids::{GId, MId, PId, WriterId};
 use crate::spool::reader::Recorded;
+use ahead::{Stream, Until};
 use state::{Need, State, Touched};
 
 /// What a stream has next.
@@ -48,6 +56,15 @@ pub enum Next {
 pub trait Source {
     /// The next event. After [`Next::Later`] it is asked again; after [`Next::End`] never.
     fn next(&mut self) -> Next;
+
+    /// One more of the events that it brought, in their order, is in the history. They are read some way ahead of that.
+    fn taken(&mut self) {}
+
+    /// For how many ticks after the time of an event what it misses may still come, where a loss is known. Its thread's next reading of
+    /// the clock says so better, and may be missing too, or come much later.
+    fn grace(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 impl<I: Iterator<Item = Recorded>> Source for I {
@@ -118,17 +135,6 @@ pub enum Step {
     End,
 }
 
-struct Stream<S> {
-    writer: WriterId,
-    m: MId,
-    source: S,
-    head: Option<Recorded>,
-    lost_before: u64,
-    expected: u64,
-    /// Events before this number are in the history already.
-    first: u64,
-}
-
 /// Merges the streams of one process.
 pub struct Orderer<S> {
     streams: Vec<Stream<S>>,
@@ -175,15 +181,7 @@ impl<S: Source> Orderer<S> {
     /// As [`Orderer::add`], for a stream whose events before number `first` were replayed: it need not bring them, and is not asked why it
     /// does.
     pub fn add_from(&mut self, writer: WriterId, m: MId, source: S, first: u64) {
-        self.streams.push(Stream {
-            writer,
-            m,
-            source,
-            head: None,
-            lost_before: 0,
-            expected: first,
-            first,
-        });
+        self.streams.push(Stream::new(writer, m, source, first));
         self.fetch(self.streams.len() - 1);
     }
 
@@ -209,35 +207,23 @@ impl<S: Source> Orderer<S> {
     )]
     pub fn next(&mut self) -> Step {
         // What was known of the silent streams still holds, and asking them all for each event would cost more than ordering it.
-        if let Some(ordered) = self.take_applicable() {
+        if let Some(ordered) = self.advance() {
             return Step::Event(ordered);
         }
         if !self.later.is_empty() {
             self.poll_later();
-            if let Some(ordered) = self.take_applicable() {
+            if let Some(ordered) = self.advance() {
                 return Step::Event(ordered);
             }
         }
-        let earliest = self.earliest_blocked();
-        if let Some(horizon) = self.horizon() {
-            let passed = earliest.is_some_and(|(_, ticks)| ticks < horizon);
-            if !(passed && self.lossy) {
-                return Step::Pending;
-            }
+        if !self.later.is_empty() || !self.heads.is_empty() {
+            return Step::Pending;
         }
-        let Some((at, _)) = earliest else {
-            return Step::End;
-        };
-        let (_, index) = self.blocked.swap_remove(at);
-        let Some(head) = self.streams[index].head else {
-            return Step::End;
-        };
-        let note = if self.lossy {
-            Note::Resynced
-        } else {
-            Note::Unordered
-        };
-        Step::Event(self.take(index, head, Some(note)))
+        let first = self.first_blocked();
+        match first.and_then(|at| self.take_as_it_is(at)) {
+            Some(ordered) => Step::Event(ordered),
+            None => Step::End,
+        }
     }
 
     /// How far all streams without a head have got; nothing if there is none.
@@ -245,52 +231,128 @@ impl<S: Source> Orderer<S> {
         self.later.iter().map(|(_, progress)| *progress).min()
     }
 
-    /// The earliest head that is applicable, up to the horizon.
-    fn take_applicable(&mut self) -> Option<Ordered> {
+    /// The earliest head that is applicable, up to the horizon, or one that is overdue before that.
+    fn advance(&mut self) -> Option<Ordered> {
         let horizon = self.horizon().unwrap_or(u64::MAX);
-        while let Some(&Reverse((ticks, index))) = self.heads.peek() {
-            if ticks > horizon {
-                return None;
+        loop {
+            let earliest = self.heads.peek().map(|Reverse(head)| *head);
+            let next = earliest.map_or(u64::MAX, |(ticks, _)| ticks).min(horizon);
+            if self.lossy && next < u64::MAX {
+                match self.overdue(next) {
+                    Overdue::Is(at) => {
+                        return match self.taker(at) {
+                            Some(index) => {
+                                self.heads.retain(|Reverse((_, other))| *other != index);
+                                self.take(index, None)
+                            }
+                            None => self.take_as_it_is(at),
+                        };
+                    }
+                    Overdue::MayBe => return None,
+                    Overdue::None => {}
+                }
             }
+            let (_, index) = earliest.filter(|(ticks, _)| *ticks <= horizon)?;
             self.heads.pop();
-            let Some(head) = self.streams[index].head else {
+            let stream = &self.streams[index];
+            let Some(head) = stream.head() else {
                 continue;
             };
-            match self.state.missing(self.streams[index].m, &head.event) {
-                None => return Some(self.take(index, head, None)),
+            match self.state.missing(stream.m, &head.recorded.event) {
+                None => return self.take(index, None),
                 Some(need) => self.blocked.push((need, index)),
             }
         }
-        None
     }
 
-    /// The place in `blocked` of the earliest head there, and its time.
-    fn earliest_blocked(&self) -> Option<(usize, u64)> {
-        let ticks = |index: usize| self.streams[index].head.map_or(u64::MAX, |h| h.ticks);
-        let blocked = self.blocked.iter().enumerate();
-        let (ticks, _, at) = blocked
-            .map(|(at, (_, index))| (ticks(*index), *index, at))
-            .min()?;
-        Some((at, ticks))
+    /// The stream whose head took before its time what this blocked head misses in a queue.
+    fn taker(&mut self, at: usize) -> Option<usize> {
+        let (need, blocked) = self.blocked[at];
+        let Until::By(until) = self.streams[blocked].until(0) else {
+            return None;
+        };
+        let took = |index: usize| {
+            let stream = &self.streams[index];
+            let event = &stream.head()?.recorded.event;
+            let from = state::taken_from(self.state.context(stream.m), event);
+            let fits = from == Some(need)
+                && stream.since() <= until
+                && self.state.missing(stream.m, event).is_none();
+            fits.then(|| (stream.ticks(), index))
+        };
+        let heads = self
+            .heads
+            .iter()
+            .filter_map(|Reverse((_, index))| took(*index));
+        heads.min().map(|(_, index)| index)
+    }
+
+    /// The first to be done of the heads that miss what would have come before `next`.
+    fn overdue(&mut self, next: u64) -> Overdue {
+        let mut may_be = false;
+        let mut earliest = None;
+        for (at, (_, index)) in self.blocked.iter().enumerate() {
+            let stream = &mut self.streams[*index];
+            match stream.until(next) {
+                Until::By(until) if until < next => {
+                    let place = (stream.done(), stream.ticks(), *index, at);
+                    earliest = Some(earliest.map_or(place, |e| place.min(e)));
+                }
+                Until::NotBefore(time) if time < next => may_be = true,
+                Until::By(_) | Until::NotBefore(_) => {}
+            }
+        }
+        match earliest {
+            Some((.., at)) => Overdue::Is(at),
+            None if may_be => Overdue::MayBe,
+            None => Overdue::None,
+        }
+    }
+
+    /// The place in `blocked` of the head there that was done first.
+    fn first_blocked(&mut self) -> Option<usize> {
+        let places = self.blocked.iter().enumerate().map(|(at, (_, index))| {
+            let stream = &mut self.streams[*index];
+            (stream.done(), stream.ticks(), *index, at)
+        });
+        places.min().map(|(.., at)| at)
+    }
+
+    /// Takes a blocked head although it misses something.
+    fn take_as_it_is(&mut self, at: usize) -> Option<Ordered> {
+        let (_, index) = self.blocked.swap_remove(at);
+        let note = if self.lossy {
+            Note::Resynced
+        } else {
+            Note::Unordered
+        };
+        self.take(index, Some(note))
     }
 
     /// Applies a head and makes room for the next of its stream.
-    fn take(&mut self, index: usize, head: Recorded, note: Option<Note>) -> Ordered {
-        let stream = &self.streams[index];
-        let context = self.state.context(stream.m);
+    fn take(&mut self, index: usize, note: Option<Note>) -> Option<Ordered> {
+        let stream = &mut self.streams[index];
+        let head = *stream.head()?;
+        stream.pop();
+        let (m, event) = (stream.m, head.recorded.event);
+        if head.lost_before > 0 {
+            // What this M did in the gap is not known: neither its P nor its G are what they were.
+            self.state.forget(m);
+        }
+        let context = self.state.context(m);
         let mut ordered = Ordered {
             writer: stream.writer,
-            m: stream.m,
-            m_seq: head.m_seq,
-            ticks: head.ticks,
+            m,
+            m_seq: head.recorded.m_seq,
+            ticks: head.recorded.ticks,
             p: context.p,
             g: context.g,
             by: GId::NONE,
-            event: head.event,
-            lost_before: stream.lost_before,
+            event,
+            lost_before: head.lost_before,
             note,
         };
-        let (p, g) = state::subject(&head.event);
+        let (p, g) = state::subject(&event);
         if p.is_some() {
             ordered.p = p;
         }
@@ -298,46 +360,28 @@ impl<S: Source> Orderer<S> {
             ordered.g = g;
             ordered.by = if context.g == g { GId::NONE } else { context.g };
         }
-        if ordered.lost_before > 0 {
-            // What this M did in the gap is not known: neither its P nor its G are what they were.
-            self.state.forget(stream.m);
-        }
         self.touched.clear();
-        let m = stream.m;
-        self.state.apply(m, &head.event, &mut self.touched);
+        self.state.apply(m, &event, &mut self.touched);
         self.fetch(index);
         let (touched, heads, streams) = (&self.touched, &mut self.heads, &self.streams);
         self.blocked.retain(|(need, index)| {
             let moved = touched.meets(need);
-            if let (true, Some(head)) = (moved, streams[*index].head) {
-                heads.push(Reverse((head.ticks, *index)));
+            if moved {
+                heads.push(Reverse((streams[*index].ticks(), *index)));
             }
             !moved
         });
-        ordered
+        Some(ordered)
     }
 
     fn fetch(&mut self, index: usize) {
         let stream = &mut self.streams[index];
-        let next = loop {
-            match stream.source.next() {
-                Next::Event(recorded) if recorded.m_seq < stream.first => {}
-                next => break next,
-            }
-        };
-        match next {
-            Next::Event(recorded) => {
-                stream.lost_before = recorded.m_seq.saturating_sub(stream.expected);
-                self.lossy |= stream.lost_before > 0;
-                stream.expected = recorded.m_seq.saturating_add(1);
-                stream.head = Some(recorded);
-                self.heads.push(Reverse((recorded.ticks, index)));
-            }
-            Next::Later { progress } => {
-                stream.head = None;
-                self.later.push((index, progress));
-            }
-            Next::End => stream.head = None,
+        if let Some(progress) = stream.fetch() {
+            self.later.push((index, progress));
+        }
+        if let Some(head) = stream.head() {
+            self.lossy |= head.lost_before > 0;
+            self.heads.push(Reverse((head.recorded.ticks, index)));
         }
     }
 
@@ -346,6 +390,15 @@ impl<S: Source> Orderer<S> {
             self.fetch(index);
         }
     }
+}
+
+/// Whether a blocked head has waited for long enough.
+enum Overdue {
+    /// The one at this place.
+    Is(usize),
+    /// One is, unless its stream goes on with a later event.
+    MayBe,
+    None,
 }
 
 #[cfg(test)]

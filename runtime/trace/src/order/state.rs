@@ -102,6 +102,19 @@ pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
     }
 }
 
+/// The queue that others must find without what the event of such an M took there, if that is so already before the M reads the clock for it.
+pub(super) fn taken_from(context: Context, event: &Event) -> Option<Need> {
+    match *event {
+        Event::GlobalGrab { .. } => Some(Need::GlobalQueue),
+        Event::Steal { victim, .. } => Some(Need::P(victim)),
+        Event::Start {
+            source: Source::Local | Source::Youngest | Source::Runnext,
+            ..
+        } => context.p.map(Need::P),
+        _ => None,
+    }
+}
+
 /// Where an event puts a G: the place and the G it pushed out.
 fn placement(event: &Event) -> Option<(Placed, GId, u64)> {
     match *event {

@@ -182,8 +182,41 @@ fn streams(history: &[(usize, Event)], time: impl Fn(usize, usize) -> u64) -> [V
     out
 }
 
+/// Whether the G is taken before the clock is read.
+fn takes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::GlobalGrab { .. } | Event::Steal { .. } | Event::Start { .. }
+    )
+}
+
+/// The streams of both Ms where event `i` happened at `10 * i + 10`, and its thread was held up for a time between that and its reading of
+/// the clock.
+fn held_up(history: &[(usize, Event)], by: &[u64]) -> [Vec<Recorded>; 2] {
+    let at = |i: usize| 10 * i as u64 + 10;
+    let mut times = Vec::new();
+    let mut before = [0; 2];
+    for (i, (m, event)) in history.iter().enumerate() {
+        let by = by[i % by.len()];
+        let next = (i + 1..history.len()).find(|j| history[*j].0 == *m);
+        let time = match (takes(event), next) {
+            (true, Some(next)) => at(i) + by % (at(next) - at(i)),
+            (true, None) => at(i) + by,
+            // Before it, and after what the thread did and read before that.
+            (false, _) => at(i) - by % (at(i) - before[*m]),
+        };
+        before[*m] = time.max(at(i));
+        times.push(time);
+    }
+    streams(history, |i, _| times[i])
+}
+
 fn order(streams: [Vec<Recorded>; 2]) -> Vec<Ordered> {
-    let mut orderer = Orderer::new(false);
+    order_of(streams, false)
+}
+
+fn order_of(streams: [Vec<Recorded>; 2], lossy: bool) -> Vec<Ordered> {
+    let mut orderer = Orderer::new(lossy);
     for (m, stream) in streams.into_iter().enumerate() {
         orderer.add(WriterId(m as u32), MId(m as u32), stream.into_iter());
     }
@@ -241,16 +274,7 @@ proptest! {
         }
         let lost: u64 = streams.iter().map(|s| s.last().map_or(0, |r| r.m_seq + 1) - s.len() as u64).sum();
         let n = streams.iter().map(Vec::len).sum::<usize>();
-        let ordered = {
-            let mut orderer = Orderer::new(true);
-            for (m, stream) in streams.into_iter().enumerate() {
-                orderer.add(WriterId(m as u32), MId(m as u32), stream.into_iter());
-            }
-            std::iter::from_fn(|| match orderer.next() {
-                Step::Event(event) => Some(event),
-                Step::Pending | Step::End => None,
-            }).collect::<Vec<_>>()
-        };
+        let ordered = order_of(streams, true);
         prop_assert_eq!(ordered.len(), n);
         prop_assert_eq!(ordered.iter().map(|o| o.lost_before).sum::<u64>(), lost);
         prop_assert!(ordered.iter().all(|o| o.note != Some(Note::Unordered)));
@@ -258,6 +282,47 @@ proptest! {
 }
 
 proptest! {
+    #[test]
+    fn where_nothing_is_missing_nothing_is_placed_by_its_time(
+        steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..400),
+        by in prop::collection::vec(0..3_000_u64, 50),
+    ) {
+        let mut machine = Machine::new();
+        steps.iter().for_each(|(m, choice)| machine.step(*m, *choice));
+        // A loss may be known, of which nothing shows.
+        let ordered = order_of(held_up(&machine.history, &by), true);
+        prop_assert!(ordered.iter().all(|o| o.note.is_none()));
+    }
+
+    #[test]
+    fn after_a_loss_nothing_comes_behind_what_is_later_than_its_next_reading_of_the_clock(
+        steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..400),
+        by in prop::collection::vec(0..3_000_u64, 50),
+        cut in prop::collection::vec((0..2_usize, 0..200_usize, 1..40_usize), 1..4),
+    ) {
+        let mut machine = Machine::new();
+        steps.iter().for_each(|(m, choice)| machine.step(*m, *choice));
+        let mut streams = held_up(&machine.history, &by);
+        for (m, from, n) in cut {
+            let len = streams[m].len();
+            streams[m].drain(from.min(len)..(from + n).min(len));
+        }
+        let readings = streams.clone();
+        let mut latest = 0;
+        for o in order_of(streams, true) {
+            let reading = |m_seq: Option<u64>| {
+                let own = readings[o.m.0 as usize].iter();
+                own.clone().find(|r| Some(r.m_seq) == m_seq).map(|r| r.ticks)
+            };
+            if let Some(next) = reading(o.m_seq.checked_add(1)) {
+                prop_assert!(latest <= next, "{:?} comes behind {}", o, latest);
+            }
+            // What is taken may be missed since the reading before.
+            let before = takes(&o.event).then(|| reading(o.m_seq.checked_sub(1))).flatten();
+            latest = latest.max(before.unwrap_or(o.ticks));
+        }
+    }
+
     #[test]
     fn a_history_goes_on_where_it_was_left(
         steps in prop::collection::vec((0..2_usize, 0..9_u8), 1..300),
@@ -340,54 +405,104 @@ fn script(steps: Vec<Next>) -> std::rc::Rc<std::cell::RefCell<Vec<Next>>> {
     std::rc::Rc::new(std::cell::RefCell::new(steps))
 }
 
+/// Misses the G that it starts.
+fn start(m_seq: u64) -> Next {
+    Next::Event(Recorded {
+        ticks: 40,
+        m_seq,
+        event: Event::Start {
+            g: GId(7),
+            seq: 3,
+            source: From::Global,
+            rule: Rule::Order,
+            pos: 0,
+        },
+    })
+}
+
+fn park(ticks: u64, m_seq: u64) -> Next {
+    Next::Event(Recorded {
+        ticks,
+        m_seq,
+        event: Event::MPark {},
+    })
+}
+
 #[test]
 fn after_a_loss_nothing_waits_for_what_would_have_come() {
-    let start = |m_seq| {
-        Next::Event(Recorded {
-            ticks: 40,
-            m_seq,
-            event: Event::Start {
-                g: GId(7),
-                seq: 3,
-                source: From::Global,
-                rule: Rule::Order,
-                pos: 0,
-            },
-        })
-    };
     for (m_seq, expected) in [(0, None), (2, Some(Note::Resynced))] {
-        let other = script(vec![Next::Later { progress: 40 }]);
+        let other = script(vec![Next::Later { progress: 45 }]);
         let mut orderer = Orderer::new(false);
-        let head = script(vec![start(m_seq), Next::Later { progress: 90 }]);
-        orderer.add(WriterId(0), MId(0), Live(head));
+        // It did what it says before it read the clock again.
+        let own = script(vec![
+            start(m_seq),
+            park(45, m_seq + 1),
+            Next::Later { progress: 90 },
+        ]);
+        orderer.add(WriterId(0), MId(0), Live(own));
         orderer.add(WriterId(1), MId(1), Live(other.clone()));
         // The other stream may still bring what the head misses.
         assert_eq!(orderer.next(), Step::Pending);
-        *other.borrow_mut() = vec![Next::Later { progress: 41 }];
+        *other.borrow_mut() = vec![Next::Later { progress: 46 }];
         let note = match orderer.next() {
             Step::Event(o) => o.note,
             _ => None,
         };
         assert_eq!(note, expected);
-        assert_eq!(orderer.next(), Step::Pending);
+    }
+}
+
+#[test]
+fn a_thread_that_says_nothing_more_is_waited_for_until_the_grace_is_over() {
+    struct Patient(Live);
+    impl Source for Patient {
+        fn next(&mut self) -> Next {
+            self.0.next()
+        }
+        fn grace(&self) -> u64 {
+            10
+        }
+    }
+    let lost = Next::Event(Recorded {
+        ticks: 900,
+        m_seq: 30,
+        event: Event::MUnpark {},
+    });
+    // The thread is silent; what it says next is lost; it ended.
+    for then in [Next::Later { progress: 40 }, lost, Next::End] {
+        let mut orderer = Orderer::new(true);
+        let own = script(vec![start(0), then]);
+        let other = script(vec![
+            park(41, 0),
+            park(50, 1),
+            park(51, 2),
+            Next::Later { progress: 60 },
+        ]);
+        orderer.add(WriterId(0), MId(0), Patient(Live(own.clone())));
+        orderer.add(WriterId(1), MId(1), Patient(Live(other)));
+        if matches!(then, Next::Later { .. }) {
+            // It may have read the clock again, at 41 or later.
+            assert_eq!(orderer.next(), Step::Pending);
+            *own.borrow_mut() = vec![Next::Later { progress: 50 }];
+        }
+        let found: Vec<_> = std::iter::from_fn(|| match orderer.next() {
+            Step::Event(o) => Some((o.ticks, o.note.is_some())),
+            Step::Pending | Step::End => None,
+        })
+        .take(3)
+        .collect();
+        assert_eq!(found, [(41, false), (50, false), (40, true)], "{then:?}");
     }
 }
 
 #[test]
 fn a_stream_that_is_behind_holds_up_what_it_may_still_precede() {
-    let at = |ticks, m_seq| {
-        Next::Event(Recorded {
-            ticks,
-            m_seq,
-            event: Event::MPark {},
-        })
-    };
     let slow = script(vec![Next::Later { progress: 50 }]);
     let mut orderer = Orderer::new(false);
     orderer.add(
         WriterId(0),
         MId(0),
-        Live(script(vec![at(40, 0), at(60, 1), Next::End])),
+        Live(script(vec![park(40, 0), park(60, 1), Next::End])),
     );
     orderer.add(WriterId(1), MId(1), Live(slow.clone()));
     let ticks = |step| match step {
@@ -396,7 +511,7 @@ fn a_stream_that_is_behind_holds_up_what_it_may_still_precede() {
     };
     assert_eq!(ticks(orderer.next()), Some(40));
     assert_eq!(orderer.next(), Step::Pending);
-    *slow.borrow_mut() = vec![at(55, 0), Next::End];
+    *slow.borrow_mut() = vec![park(55, 0), Next::End];
     assert_eq!(ticks(orderer.next()), Some(55));
     assert_eq!(ticks(orderer.next()), Some(60));
     assert_eq!(orderer.next(), Step::End);

@@ -27,7 +27,7 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -62,7 +62,7 @@ struct Shared {
 
 impl LiveSpool {
     /// Attaches to the process whose folder this is. `grace` is for threads that are awake but silent: an event that such a thread has
-    /// not published within so many ticks of its happening may come out of order.
+    /// not published within so many ticks of its happening may come out of order. See also [`Source::grace`].
     ///
     /// # Errors
     /// Which file cannot be opened, or what in it makes no sense.
@@ -114,6 +114,9 @@ impl LiveSpool {
             .map(|(writer, m)| LiveStream {
                 cursor: Cursor::new(writer),
                 m,
+                brought: 0,
+                taken: 0,
+                read: VecDeque::new(),
                 shared: Rc::clone(&self.shared),
             })
             .collect()
@@ -147,6 +150,12 @@ impl LiveSpool {
 pub struct LiveStream {
     cursor: Cursor,
     m: MId,
+    /// Events that it brought.
+    brought: u64,
+    /// Those of them that are in the history.
+    taken: u64,
+    /// Chunks that were read to their end, each with the number of events brought until then: not all of those are in the history.
+    read: VecDeque<(u64, FinishedChunk)>,
     shared: Rc<Shared>,
 }
 
@@ -161,15 +170,30 @@ impl LiveStream {
         self.m
     }
 
+    /// Lets go of the chunks whose events are all in the history: with the next commit they are safe.
+    fn finish_chunks(&mut self) {
+        while let Some(&(_, chunk)) = self
+            .read
+            .front()
+            .filter(|(events, _)| *events <= self.taken)
+        {
+            self.read.pop_front();
+            self.shared.finished.borrow_mut().push(chunk);
+        }
+    }
+
     fn read(&mut self, spool: &ProcessSpool) -> Option<Next> {
         loop {
             let read = spool.read(&mut self.cursor);
-            self.shared
-                .finished
-                .borrow_mut()
-                .append(&mut self.cursor.take_finished());
+            let finished = self.cursor.take_finished().into_iter();
+            self.read
+                .extend(finished.map(|chunk| (self.brought, chunk)));
+            self.finish_chunks();
             match read? {
-                Ok(recorded) => return Some(Next::Event(recorded)),
+                Ok(recorded) => {
+                    self.brought += 1;
+                    return Some(Next::Event(recorded));
+                }
                 Err(e) => {
                     let mut errors = self.shared.errors.borrow_mut();
                     errors.push((self.cursor.writer(), e));
@@ -180,6 +204,15 @@ impl LiveStream {
 }
 
 impl Source for LiveStream {
+    fn taken(&mut self) {
+        self.taken += 1;
+        self.finish_chunks();
+    }
+
+    fn grace(&self) -> u64 {
+        self.shared.grace
+    }
+
     fn next(&mut self) -> Next {
         let shared = Rc::clone(&self.shared);
         let spool = shared.spool.borrow();
@@ -263,5 +296,31 @@ mod tests {
             assert!(matches!(orderer.next(), Step::Event(o) if (o.event, o.note) == (event, None)));
         }
         assert_eq!(orderer.next(), Step::End);
+    }
+
+    /// It was once given back when it had been read, though the order held its last events back.
+    #[test]
+    fn a_chunk_is_not_let_go_before_its_last_event_is_in_the_history() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
+        let mut writer = spool.writer(MId(0), 1, MKind::Worker, "w");
+        (0..20_000).for_each(|i| writer.emit(i, Event::MUnpark {}));
+        drop(writer);
+        let live = LiveSpool::attach(spool.dir(), 0).expect("attached");
+        let mut streams = live.new_streams();
+        let stream = streams.last_mut().expect("the writer's");
+        let mut brought = 0;
+        while let Next::Event(_) = stream.next() {
+            brought += 1;
+        }
+        assert_eq!((brought, live.finished_bytes()), (20_000, 0));
+        (1..brought).for_each(|_| stream.taken());
+        let all_but_the_last = live.finished_bytes();
+        stream.taken();
+        assert_eq!(
+            all_but_the_last + FinishedChunk::BYTES,
+            live.finished_bytes()
+        );
+        assert!(all_but_the_last > 0);
     }
 }
