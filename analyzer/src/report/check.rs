@@ -7,7 +7,9 @@
 //!
 //! Where events are missing the first of these are in doubt for a while, as the model says; the others hold everywhere.
 
+mod columns;
 mod counts;
+mod readings;
 mod rows;
 mod streams;
 mod times;
@@ -19,7 +21,9 @@ use gmp_store::EventRow;
 use gmp_trace::ids::{GId, MId, PId};
 use rustc_hash::FxHashMap;
 
+use self::columns::Columns;
 use self::counts::Counts;
+use self::readings::Readings;
 use self::rows::References;
 use self::streams::Streams;
 use self::times::Times;
@@ -75,7 +79,9 @@ impl Checked {
 /// Looks at the events of a process from all sides.
 struct Checker<'a, 'b> {
     checked: &'a mut Checked,
+    columns: Columns,
     counts: Counts,
+    readings: Readings<'b>,
     streams: Streams<'b>,
     times: Times,
     references: References,
@@ -87,6 +93,15 @@ struct Checker<'a, 'b> {
 }
 
 impl Checker<'_, '_> {
+    /// Looks at the readings of counters before the event with this id.
+    fn readings(&mut self, event: i64) {
+        while let Some(reading) = self.readings.before(event) {
+            let after_gap = self.streams.reading(&reading, self.checked);
+            self.columns.reading(&reading, after_gap, self.checked);
+            self.readings.reading(&reading, self.checked);
+        }
+    }
+
     fn tiles(&mut self, subject: &dyn std::fmt::Display, before: Option<i64>, from: i64, to: i64) {
         if to < from || before.is_some_and(|before| before != from) {
             self.checked.add(Violation {
@@ -105,11 +120,34 @@ impl Checker<'_, '_> {
 }
 
 impl Sink for Checker<'_, '_> {
+    fn damaged(&mut self, id: i64, what: &str) -> bool {
+        self.checked.events += 1;
+        self.checked.add(Violation {
+            event: id,
+            ts: 0,
+            rule: "vocabulary",
+            what: what.to_owned(),
+        });
+        true
+    }
+
+    fn odd(&mut self, row: &EventRow, what: &str) {
+        self.checked.add(Violation {
+            event: row.id,
+            ts: row.ts,
+            rule: "vocabulary",
+            what: what.to_owned(),
+        });
+    }
+
     fn event(&mut self, row: &EventRow) {
         self.last_event = row.id;
         self.checked.events += 1;
+        self.readings(row.id);
         self.counts.event(row);
-        self.streams.event(row, self.checked);
+        let after_gap = self.streams.event(row, self.checked);
+        self.columns.event(row, after_gap, self.checked);
+        self.readings.event(row, self.checked);
         self.times.event(row, self.checked);
         self.references.event(row, self.checked);
     }
@@ -157,7 +195,9 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
     let mut looked_at = Vec::new();
     for process in subject.processes {
         let mut checker = Checker {
+            columns: Columns::default(),
             counts: Counts::new(),
+            readings: Readings::new(store, process)?,
             streams: Streams::new(store, process)?,
             times: Times::new(store, run, process)?,
             references: References::new(subject, process)?,
@@ -168,14 +208,17 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
             last_event: 0,
             hogs: Hogs::of(run),
         };
-        let passed = pass::pass(store, run, process, &mut checker)?;
+        let passed = pass::exact(store, run, process, &mut checker)?;
+        checker.readings(i64::MAX);
         let Checker {
             counts,
+            readings,
             streams,
             hogs,
             ..
         } = checker;
-        streams.finish(&mut checked)?;
+        readings.finish()?;
+        streams.finish(&mut checked);
         counts.finish(store, process, &mut checked)?;
         looked_at.push(passed.events);
         if passed.clamped.n > 0 {

@@ -19,11 +19,39 @@ const SQL: &CStr =
     c"SELECT id, process, ts, m, m_seq, kind, p, g, by, seq, a1, a2, a3, a4, a5, a6, a7 \
     FROM event WHERE id BETWEEN ?1 AND ?2 AND run = ?3 AND process = ?4 ORDER BY id";
 
-/// An iterator over the events of a process.
+/// The columns of the statement.
+const NAMES: [&str; 17] = [
+    "id", "process", "ts", "m", "m_seq", "kind", "p", "g", "by", "seq", "a1", "a2", "a3", "a4",
+    "a5", "a6", "a7",
+];
+const G: i32 = 7;
+const BY: i32 = 8;
+
+/// Where the statement has a column; `None` if it is in another table.
+fn place(column: Column) -> Option<i32> {
+    Some(match column {
+        Column::P => 6,
+        Column::G => G,
+        Column::Seq => 9,
+        Column::A1 => 10,
+        Column::A2 => 11,
+        Column::A3 => 12,
+        Column::A4 => 13,
+        Column::A5 => 14,
+        Column::A6 => 15,
+        Column::A7 => 16,
+        Column::Other => return None,
+    })
+}
+
+/// An iterator over the events of a process. A row that makes no event is an error, behind which it goes on.
 pub struct Scan<'a> {
     store: &'a Store,
     statement: *mut ffi::sqlite3_stmt,
     done: bool,
+    /// Whether each row is compared with what the recorder would have written.
+    exact: bool,
+    odd: Option<String>,
 }
 
 impl std::fmt::Debug for Scan<'_> {
@@ -46,6 +74,22 @@ impl<'a> Scan<'a> {
         Scan::bound(store, [first, last, key[0], key[1]])
     }
 
+    /// As [`Scan::process`], but each row is compared with what the recorder would have written for its event: see [`Scan::take_odd`].
+    ///
+    /// # Errors
+    /// What SQLite refuses.
+    pub fn exact(store: &'a Store, process: &Process) -> Result<Scan<'a>, StoreError> {
+        let mut scan = Scan::process(store, process)?;
+        scan.exact = true;
+        Ok(scan)
+    }
+
+    /// What of the last row is not as the recorder writes it, though it makes an event: a value where its kind has none, a number that is
+    /// no integer.
+    pub fn take_odd(&mut self) -> Option<String> {
+        self.odd.take()
+    }
+
     /// With numbers in place of the parameters.
     fn bound(store: &'a Store, numbers: [i64; 4]) -> Result<Scan<'a>, StoreError> {
         let mut statement = ptr::null_mut();
@@ -63,6 +107,8 @@ impl<'a> Scan<'a> {
             store,
             statement,
             done: false,
+            exact: false,
+            odd: None,
         };
         if rc != ffi::SQLITE_OK {
             return Err(scan.error());
@@ -97,6 +143,48 @@ impl<'a> Scan<'a> {
         (kind != ffi::SQLITE_NULL).then(|| self.get(column))
     }
 
+    /// A column as an integer or NULL; what it is instead.
+    fn strict(&self, column: i32) -> Result<Option<i64>, String> {
+        // SAFETY: as in `get`.
+        match unsafe { ffi::sqlite3_column_type(self.statement, column) } {
+            ffi::SQLITE_NULL => Ok(None),
+            ffi::SQLITE_INTEGER => Ok(Some(self.get(column))),
+            _ => Err(format!("{} is no integer", NAMES[column as usize])),
+        }
+    }
+
+    /// What of the row is not as the recorder writes it for this event.
+    fn oddity(&self, event: &Event) -> Option<String> {
+        let mut own = [None; NAMES.len()];
+        event.columns(|column, value| {
+            if let Some(at) = place(column) {
+                own[at as usize] = Some(value);
+            }
+        });
+        let kind = event.kind().name();
+        for (at, name) in (0..).zip(NAMES) {
+            let found = match self.strict(at) {
+                Ok(found) => found,
+                Err(odd) => return Some(odd),
+            };
+            let Some(found) = found else { continue };
+            match own[at as usize] {
+                // What another column says must be there is decoded already; only "none" has two forms.
+                Some(Some(_)) => {}
+                Some(None) => return Some(format!("{name} is {found}, and none is NULL")),
+                None if at > BY => {
+                    return Some(format!("{name} is {found}, and {kind} has none"));
+                }
+                // The G of the emitter.
+                None if at >= G && found == 0 => {
+                    return Some(format!("{name} is 0, and none is NULL"));
+                }
+                None => {}
+            }
+        }
+        None
+    }
+
     fn row(&self) -> Result<EventRow, StoreError> {
         let id = self.get(0);
         let damaged = |what: String| StoreError::Damaged {
@@ -112,22 +200,8 @@ impl<'a> Scan<'a> {
         let narrow = |column, name: &str| {
             u32::try_from(self.get(column)).map_err(|_| damaged(format!("{name} is out of range")))
         };
-        let event = Event::from_columns(kind, |column| {
-            self.get_option(match column {
-                Column::P => 6,
-                Column::G => 7,
-                Column::Seq => 9,
-                Column::A1 => 10,
-                Column::A2 => 11,
-                Column::A3 => 12,
-                Column::A4 => 13,
-                Column::A5 => 14,
-                Column::A6 => 15,
-                Column::A7 => 16,
-                Column::Other => return None,
-            })
-        })
-        .ok_or_else(|| damaged(format!("its columns make no {}", kind.name())))?;
+        let event = Event::from_columns(kind, |column| self.get_option(place(column)?))
+            .ok_or_else(|| damaged(format!("its columns make no {}", kind.name())))?;
         let p = match self.get_option(6) {
             Some(_) => Some(PId(narrow(6, "p")?)),
             None => None,
@@ -157,7 +231,10 @@ impl Iterator for Scan<'_> {
         match unsafe { ffi::sqlite3_step(self.statement) } {
             ffi::SQLITE_ROW => {
                 let row = self.row();
-                self.done = row.is_err();
+                self.odd = match &row {
+                    Ok(row) if self.exact => self.oddity(&row.event),
+                    _ => None,
+                };
                 Some(row)
             }
             ffi::SQLITE_DONE => {

@@ -107,6 +107,31 @@ impl Ordered {
     }
 }
 
+/// Who an event is about and who did it: the columns `p`, `g` and `by` of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The P it is about, else the one that the M holds.
+    pub p: Option<PId>,
+    /// The G it is about, else the one that the M runs.
+    pub g: GId,
+    /// The G that the M runs, if that is another.
+    pub by: GId,
+}
+
+/// The subjects of the events of a history, for a reader who has nothing else: those that [`Orderer`] gave with them.
+#[derive(Debug, Default)]
+pub struct Subjects {
+    state: State,
+    touched: Touched,
+}
+
+impl Subjects {
+    /// The subject of the next event of the history. `after_gap`: events of its stream are missing right before it.
+    pub fn next(&mut self, m: MId, event: &Event, after_gap: bool) -> Subject {
+        self.state.place(m, event, after_gap, &mut self.touched)
+    }
+}
+
 /// What [`Orderer::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -189,12 +214,8 @@ impl<S: Source> Orderer<S> {
 
     /// Applies an event that is in the history already. `after_gap`: events of its stream are missing right before it.
     pub fn replay(&mut self, m: MId, event: &Event, after_gap: bool) {
-        if after_gap {
-            self.state.forget(m);
-            self.lossy = true;
-        }
-        self.touched.clear();
-        self.state.apply(m, event, &mut self.touched);
+        self.lossy |= after_gap;
+        self.state.place(m, event, after_gap, &mut self.touched);
     }
 
     /// Says from now on that something is missing.
@@ -277,34 +298,22 @@ impl<S: Source> Orderer<S> {
     /// Applies a head and makes room for the next of its stream.
     fn take(&mut self, index: usize, head: Recorded, note: Option<Note>) -> Ordered {
         let stream = &self.streams[index];
-        let context = self.state.context(stream.m);
-        let mut ordered = Ordered {
+        let (m, after_gap) = (stream.m, stream.lost_before > 0);
+        let about = self
+            .state
+            .place(m, &head.event, after_gap, &mut self.touched);
+        let ordered = Ordered {
             writer: stream.writer,
-            m: stream.m,
+            m,
             m_seq: head.m_seq,
             ticks: head.ticks,
-            p: context.p,
-            g: context.g,
-            by: GId::NONE,
+            p: about.p,
+            g: about.g,
+            by: about.by,
             event: head.event,
             lost_before: stream.lost_before,
             note,
         };
-        let (p, g) = state::subject(&head.event);
-        if p.is_some() {
-            ordered.p = p;
-        }
-        if let Some(g) = g {
-            ordered.g = g;
-            ordered.by = if context.g == g { GId::NONE } else { context.g };
-        }
-        if ordered.lost_before > 0 {
-            // What this M did in the gap is not known: neither its P nor its G are what they were.
-            self.state.forget(stream.m);
-        }
-        self.touched.clear();
-        let m = stream.m;
-        self.state.apply(m, &head.event, &mut self.touched);
         self.fetch(index);
         let (touched, heads, streams) = (&self.touched, &mut self.heads, &self.streams);
         self.blocked.retain(|(need, index)| {

@@ -9,11 +9,13 @@ use crate::event::{Event, GState, PState, Placed, Source, StealFrom, SyscallKind
 use crate::ids::{GId, MId, PId};
 use crate::queues::global_operation;
 
+use super::Subject;
+
 /// What an M holds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Context {
-    pub p: Option<PId>,
-    pub g: GId,
+struct Context {
+    p: Option<PId>,
+    g: GId,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +83,7 @@ impl Touched {
 }
 
 /// The P and the G that an event names itself.
-pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
+fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
     match *event {
         Event::GStatus { g, .. }
         | Event::Spawn { g, .. }
@@ -132,13 +134,8 @@ pub(super) struct State {
 
 impl State {
     /// What an M holds now.
-    pub fn context(&self, m: MId) -> Context {
+    fn context(&self, m: MId) -> Context {
         self.ms.get(&m).copied().unwrap_or_default()
-    }
-
-    /// Nothing is known of this M any more.
-    pub fn forget(&mut self, m: MId) {
-        self.ms.remove(&m);
     }
 
     /// What is missing before the event can have happened; nothing if it can be next.
@@ -220,8 +217,32 @@ impl State {
         }
     }
 
-    /// The state after the event, whether or not it was to be expected.
-    pub fn apply(&mut self, m: MId, event: &Event, touched: &mut Touched) {
+    /// The state after the event, whether or not it was to be expected; who it is about. `after_gap`: events of its stream are missing right
+    /// before it.
+    pub fn place(
+        &mut self,
+        m: MId,
+        event: &Event,
+        after_gap: bool,
+        touched: &mut Touched,
+    ) -> Subject {
+        let context = self.context(m);
+        if after_gap {
+            // What this M did in the gap is not known: neither its P nor its G are what they were.
+            self.ms.remove(&m);
+        }
+        touched.clear();
+        self.apply(m, event, touched);
+        let (p, g) = subject(event);
+        let other = g.is_some_and(|g| g != context.g);
+        Subject {
+            p: p.or(context.p),
+            g: g.unwrap_or(context.g),
+            by: if other { context.g } else { GId::NONE },
+        }
+    }
+
+    fn apply(&mut self, m: MId, event: &Event, touched: &mut Touched) {
         let context = self.context(m);
         self.apply_to_g(m, context, event, touched);
         self.apply_to_queues(context, event, touched);
