@@ -12,12 +12,15 @@ mod counts;
 mod readings;
 mod rows;
 mod streams;
+mod tables;
+mod threads;
 mod times;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use gmp_store::EventRow;
+use gmp_store::run::Run;
 use gmp_trace::ids::{GId, MId, PId};
 use rustc_hash::FxHashMap;
 
@@ -26,6 +29,8 @@ use self::counts::Counts;
 use self::readings::Readings;
 use self::rows::References;
 use self::streams::Streams;
+use self::tables::Tables;
+use self::threads::Threads;
 use self::times::Times;
 use super::hogs::{self, Hogs};
 use super::{Output, Subject};
@@ -83,6 +88,8 @@ struct Checker<'a, 'b> {
     counts: Counts,
     readings: Readings<'b>,
     streams: Streams<'b>,
+    tables: Tables,
+    threads: Threads,
     times: Times,
     references: References,
     g_ends: FxHashMap<GId, i64>,
@@ -145,6 +152,8 @@ impl Sink for Checker<'_, '_> {
         self.checked.events += 1;
         self.readings(row.id);
         self.counts.event(row);
+        self.tables.event(row);
+        self.threads.event(row);
         let after_gap = self.streams.event(row, self.checked);
         self.columns.event(row, after_gap, self.checked);
         self.readings.event(row, self.checked);
@@ -199,6 +208,8 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
             counts: Counts::new(),
             readings: Readings::new(store, process)?,
             streams: Streams::new(store, process)?,
+            tables: Tables::default(),
+            threads: Threads::default(),
             times: Times::new(store, run, process)?,
             references: References::new(subject, process)?,
             checked: &mut checked,
@@ -214,12 +225,17 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
             counts,
             readings,
             streams,
+            tables,
+            threads,
             hogs,
             ..
         } = checker;
         readings.finish()?;
         streams.finish(&mut checked);
         counts.finish(store, process, &mut checked)?;
+        let lossy = is_lossy(run);
+        tables.finish(store, process, lossy, &mut checked)?;
+        threads.finish(store, process, lossy, &mut checked)?;
         looked_at.push(passed.events);
         if passed.clamped.n > 0 {
             checked.notes.push(format!(
@@ -261,6 +277,11 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
         ));
     }
     Ok(checked)
+}
+
+/// Whether events of the run are missing.
+fn is_lossy(run: &Run) -> bool {
+    run.lost > 0 || run.resynced > 0 || run.unordered > 0
 }
 
 /// Gs that did not give way: the program's doing, and no violation of the scheduler's rules.
