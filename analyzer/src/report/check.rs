@@ -11,6 +11,7 @@ mod columns;
 mod counts;
 mod readings;
 mod rows;
+mod run;
 mod streams;
 mod tables;
 mod threads;
@@ -92,6 +93,7 @@ struct Checker<'a, 'b> {
     threads: Threads,
     times: Times,
     references: References,
+    told: &'a mut run::Told,
     g_ends: FxHashMap<GId, i64>,
     p_ends: FxHashMap<PId, i64>,
     m_ends: FxHashMap<MId, i64>,
@@ -154,6 +156,7 @@ impl Sink for Checker<'_, '_> {
         self.counts.event(row);
         self.tables.event(row);
         self.threads.event(row);
+        self.told.event(row);
         let after_gap = self.streams.event(row, self.checked);
         self.columns.event(row, after_gap, self.checked);
         self.readings.event(row, self.checked);
@@ -202,6 +205,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
     let mut checked = Checked::default();
     let (store, run) = (subject.store, subject.run);
     let mut looked_at = Vec::new();
+    let mut told = run::Told::default();
     for process in subject.processes {
         let mut checker = Checker {
             columns: Columns::default(),
@@ -213,6 +217,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
             times: Times::new(store, run, process)?,
             references: References::new(subject, process)?,
             checked: &mut checked,
+            told: &mut told,
             g_ends: FxHashMap::default(),
             p_ends: FxHashMap::default(),
             m_ends: FxHashMap::default(),
@@ -263,6 +268,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
     if rows == 0 && checked.is_clean() {
         anyhow::bail!("there is nothing to check: the run has no events");
     }
+    run::check(store, run, subject.processes, &told, &mut checked)?;
     unordered(subject, &mut checked)?;
     if run.lost > 0 {
         checked.notes.push(format!(
