@@ -7,6 +7,8 @@
 //!
 //! Where events are missing the first of these are in doubt for a while, as the model says; the others hold everywhere.
 
+mod acts;
+mod between;
 mod columns;
 mod counts;
 mod readings;
@@ -20,11 +22,16 @@ mod times;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use gmp_store::EventRow;
+use gmp_policy::Policy;
+use gmp_store::entity::{Process, ProcessInfo};
 use gmp_store::run::Run;
+use gmp_store::{EventRow, Store};
 use gmp_trace::ids::{GId, MId, PId};
+use gmp_trace::version::info;
 use rustc_hash::FxHashMap;
 
+use self::acts::EachM;
+use self::between::Between;
 use self::columns::Columns;
 use self::counts::Counts;
 use self::readings::Readings;
@@ -85,6 +92,8 @@ impl Checked {
 /// Looks at the events of a process from all sides.
 struct Checker<'a, 'b> {
     checked: &'a mut Checked,
+    acts: EachM,
+    between: Between,
     columns: Columns,
     counts: Counts,
     readings: Readings<'b>,
@@ -98,6 +107,7 @@ struct Checker<'a, 'b> {
     p_ends: FxHashMap<PId, i64>,
     m_ends: FxHashMap<MId, i64>,
     last_event: i64,
+    lossy: bool,
     hogs: Hogs,
 }
 
@@ -159,6 +169,10 @@ impl Sink for Checker<'_, '_> {
         self.told.event(row);
         let after_gap = self.streams.event(row, self.checked);
         self.columns.event(row, after_gap, self.checked);
+        self.acts.event(row, after_gap, self.lossy, self.checked);
+        if !self.lossy {
+            self.between.event(row, self.checked);
+        }
         self.readings.event(row, self.checked);
         self.times.event(row, self.checked);
         self.references.event(row, self.checked);
@@ -204,10 +218,13 @@ impl Sink for Checker<'_, '_> {
 pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
     let mut checked = Checked::default();
     let (store, run) = (subject.store, subject.run);
+    let lossy = is_lossy(run);
     let mut looked_at = Vec::new();
     let mut told = run::Told::default();
     for process in subject.processes {
         let mut checker = Checker {
+            acts: EachM::new(uses_runnext(store, process)?),
+            between: Between::default(),
             columns: Columns::default(),
             counts: Counts::new(),
             readings: Readings::new(store, process)?,
@@ -222,11 +239,13 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
             p_ends: FxHashMap::default(),
             m_ends: FxHashMap::default(),
             last_event: 0,
+            lossy,
             hogs: Hogs::of(run),
         };
         let passed = pass::exact(store, run, process, &mut checker)?;
         checker.readings(i64::MAX);
         let Checker {
+            between,
             counts,
             readings,
             streams,
@@ -238,7 +257,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
         readings.finish()?;
         streams.finish(&mut checked);
         counts.finish(store, process, &mut checked)?;
-        let lossy = is_lossy(run);
+        between.finish(process.finished, &mut checked);
         tables.finish(store, process, lossy, &mut checked)?;
         threads.finish(store, process, lossy, &mut checked)?;
         looked_at.push(passed.events);
@@ -288,6 +307,14 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
 /// Whether events of the run are missing.
 fn is_lossy(run: &Run) -> bool {
     run.lost > 0 || run.resynced > 0 || run.unordered > 0
+}
+
+/// Whether the policy of a process puts Gs into `runnext`; no policy of another version that we cannot read proves anything.
+fn uses_runnext(store: &Store, process: &Process) -> anyhow::Result<bool> {
+    let stated = ProcessInfo::all(store, process.run)?.into_iter();
+    let mut policy = stated.filter(|i| i.process == process.process && i.key == info::POLICY);
+    let policy = policy.next().and_then(|i| i.value.parse::<Policy>().ok());
+    Ok(policy.is_some_and(|policy| policy.runnext))
 }
 
 /// Gs that did not give way: the program's doing, and no violation of the scheduler's rules.
