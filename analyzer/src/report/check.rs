@@ -14,6 +14,7 @@ mod counts;
 mod readings;
 mod rows;
 mod run;
+mod spans;
 mod streams;
 mod tables;
 mod threads;
@@ -36,13 +37,14 @@ use self::columns::Columns;
 use self::counts::Counts;
 use self::readings::Readings;
 use self::rows::References;
+use self::spans::Spans;
 use self::streams::Streams;
 use self::tables::Tables;
 use self::threads::Threads;
 use self::times::Times;
 use super::hogs::{self, Hogs};
 use super::{Output, Subject};
-use crate::model::{GInterval, MInterval, PInterval, Sink, Unanswered, Violation};
+use crate::model::{GInterval, MInterval, PInterval, Queue, Sink, Unanswered, Violation};
 use crate::names::Names;
 use crate::pass;
 
@@ -97,6 +99,7 @@ struct Checker<'a, 'b> {
     columns: Columns,
     counts: Counts,
     readings: Readings<'b>,
+    spans: Spans,
     streams: Streams<'b>,
     tables: Tables,
     threads: Threads,
@@ -172,10 +175,15 @@ impl Sink for Checker<'_, '_> {
         self.acts.event(row, after_gap, self.lossy, self.checked);
         if !self.lossy {
             self.between.event(row, self.checked);
+            self.spans.event(row, self.checked);
         }
         self.readings.event(row, self.checked);
         self.times.event(row, self.checked);
         self.references.event(row, self.checked);
+    }
+
+    fn queue(&mut self, _ts: i64, queue: Queue, len: u32) {
+        self.acts.queue(queue, len);
     }
 
     fn moved(&mut self, row: &EventRow, to: i64) {
@@ -228,6 +236,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
             columns: Columns::default(),
             counts: Counts::new(),
             readings: Readings::new(store, process)?,
+            spans: Spans::default(),
             streams: Streams::new(store, process)?,
             tables: Tables::default(),
             threads: Threads::default(),
@@ -284,6 +293,7 @@ pub fn check(subject: &Subject<'_>) -> anyhow::Result<Checked> {
         }
     }
     let rows = rows::count(subject, &looked_at, &mut checked)?;
+    rows::strays(store, &mut checked)?;
     if rows == 0 && checked.is_clean() {
         anyhow::bail!("there is nothing to check: the run has no events");
     }

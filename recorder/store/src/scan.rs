@@ -24,15 +24,23 @@ const NAMES: [&str; 17] = [
     "id", "process", "ts", "m", "m_seq", "kind", "p", "g", "by", "seq", "a1", "a2", "a3", "a4",
     "a5", "a6", "a7",
 ];
+const TS: i32 = 2;
+const M: i32 = 3;
+const M_SEQ: i32 = 4;
+const KIND: i32 = 5;
+const P: i32 = 6;
 const G: i32 = 7;
 const BY: i32 = 8;
+const SEQ: i32 = 9;
+/// Those that may be NULL: from `p` on.
+const CELLS: usize = NAMES.len() - P as usize;
 
 /// Where the statement has a column; `None` if it is in another table.
 fn place(column: Column) -> Option<i32> {
     Some(match column {
-        Column::P => 6,
+        Column::P => P,
         Column::G => G,
-        Column::Seq => 9,
+        Column::Seq => SEQ,
         Column::A1 => 10,
         Column::A2 => 11,
         Column::A3 => 12,
@@ -137,62 +145,69 @@ impl<'a> Scan<'a> {
         unsafe { ffi::sqlite3_column_int64(self.statement, column) }
     }
 
-    fn get_option(&self, column: i32) -> Option<i64> {
-        // SAFETY: as in `get`.
-        let kind = unsafe { ffi::sqlite3_column_type(self.statement, column) };
-        (kind != ffi::SQLITE_NULL).then(|| self.get(column))
-    }
-
-    /// A column as an integer or NULL; what it is instead.
-    fn strict(&self, column: i32) -> Result<Option<i64>, String> {
-        // SAFETY: as in `get`.
-        match unsafe { ffi::sqlite3_column_type(self.statement, column) } {
-            ffi::SQLITE_NULL => Ok(None),
-            ffi::SQLITE_INTEGER => Ok(Some(self.get(column))),
-            _ => Err(format!("{} is no integer", NAMES[column as usize])),
+    /// The columns from `p` on, and which of them hold something else than an integer or NULL.
+    fn cells(&self) -> ([Option<i64>; CELLS], u32) {
+        let mut cells = [None; CELLS];
+        let mut others = 0;
+        for (at, cell) in cells.iter_mut().enumerate() {
+            let column = P + at as i32;
+            // SAFETY: as in `get`.
+            match unsafe { ffi::sqlite3_column_type(self.statement, column) } {
+                ffi::SQLITE_NULL => {}
+                kind => {
+                    *cell = Some(self.get(column));
+                    others |= u32::from(kind != ffi::SQLITE_INTEGER) << at;
+                }
+            }
         }
+        (cells, others)
     }
 
     /// What of the row is not as the recorder writes it for this event.
-    fn oddity(&self, event: &Event) -> Option<String> {
-        let mut own = [None; NAMES.len()];
-        event.columns(|column, value| {
-            if let Some(at) = place(column) {
-                own[at as usize] = Some(value);
-            }
-        });
-        let kind = event.kind().name();
-        for (at, name) in (0..).zip(NAMES) {
-            let found = match self.strict(at) {
-                Ok(found) => found,
-                Err(odd) => return Some(odd),
-            };
-            let Some(found) = found else { continue };
-            match own[at as usize] {
-                // What another column says must be there is decoded already; only "none" has two forms.
-                Some(Some(_)) => {}
-                Some(None) => return Some(format!("{name} is {found}, and none is NULL")),
-                None if at > BY => {
-                    return Some(format!("{name} is {found}, and {kind} has none"));
-                }
-                // The G of the emitter.
-                None if at >= G && found == 0 => {
-                    return Some(format!("{name} is 0, and none is NULL"));
-                }
-                None => {}
+    fn oddity(&self, event: &Event, cells: &[Option<i64>; CELLS], others: u32) -> Option<String> {
+        for column in [TS, M, M_SEQ, KIND] {
+            // SAFETY: as in `get`.
+            if unsafe { ffi::sqlite3_column_type(self.statement, column) } != ffi::SQLITE_INTEGER {
+                return Some(format!("{} is no integer", NAMES[column as usize]));
             }
         }
-        None
+        if others != 0 {
+            let at = P as usize + others.trailing_zeros() as usize;
+            return Some(format!("{} is no integer", NAMES[at]));
+        }
+        let mut own = *cells;
+        // What an event has none of is NULL, but for the P and the Gs of its M.
+        own[(SEQ - P) as usize..].fill(None);
+        for at in [G, BY].map(|column| (column - P) as usize) {
+            own[at] = own[at].filter(|g| *g != 0);
+        }
+        event.columns(|column, value| {
+            if let Some(column) = place(column) {
+                own[(column - P) as usize] = value;
+            }
+        });
+        if own == *cells {
+            return None;
+        }
+        let at = own.iter().zip(cells).position(|(own, cell)| own != cell)?;
+        let text = |cell: Option<i64>| cell.map_or("NULL".to_owned(), |n| n.to_string());
+        Some(format!(
+            "{} is {}, where the recorder writes {} for this {}",
+            NAMES[P as usize + at],
+            text(cells[at]),
+            text(own[at]),
+            event.kind().name()
+        ))
     }
 
-    fn row(&self) -> Result<EventRow, StoreError> {
+    fn row(&mut self) -> Result<EventRow, StoreError> {
         let id = self.get(0);
         let damaged = |what: String| StoreError::Damaged {
             path: self.store.path().to_owned(),
             id,
             what,
         };
-        let number = self.get(5);
+        let number = self.get(KIND);
         let kind = u8::try_from(number)
             .ok()
             .and_then(Kind::from_u8)
@@ -200,23 +215,30 @@ impl<'a> Scan<'a> {
         let narrow = |column, name: &str| {
             u32::try_from(self.get(column)).map_err(|_| damaged(format!("{name} is out of range")))
         };
-        let event = Event::from_columns(kind, |column| self.get_option(place(column)?))
+        let (cells, others) = self.cells();
+        let event = Event::from_columns(kind, |column| cells[(place(column)? - P) as usize])
             .ok_or_else(|| damaged(format!("its columns make no {}", kind.name())))?;
-        let p = match self.get_option(6) {
-            Some(_) => Some(PId(narrow(6, "p")?)),
+        let p = match cells[0] {
+            Some(_) => Some(PId(narrow(P, "p")?)),
             None => None,
         };
-        Ok(EventRow {
+        let g = |column| GId(cells[(column - P) as usize].unwrap_or(0) as u64);
+        let row = EventRow {
             id,
             process: narrow(1, "process")?,
-            ts: self.get(2),
-            m: MId(narrow(3, "m")?),
-            m_seq: self.get(4) as u64,
+            ts: self.get(TS),
+            m: MId(narrow(M, "m")?),
+            m_seq: self.get(M_SEQ) as u64,
             p,
-            g: GId(self.get(7) as u64),
-            by: GId(self.get(8) as u64),
+            g: g(G),
+            by: g(BY),
             event,
-        })
+        };
+        self.odd = match self.exact {
+            true => self.oddity(&event, &cells, others),
+            false => None,
+        };
+        Ok(row)
     }
 }
 
@@ -229,14 +251,7 @@ impl Iterator for Scan<'_> {
         }
         // SAFETY: the statement is ours and was prepared.
         match unsafe { ffi::sqlite3_step(self.statement) } {
-            ffi::SQLITE_ROW => {
-                let row = self.row();
-                self.odd = match &row {
-                    Ok(row) if self.exact => self.oddity(&row.event),
-                    _ => None,
-                };
-                Some(row)
-            }
+            ffi::SQLITE_ROW => Some(self.row()),
             ffi::SQLITE_DONE => {
                 self.done = true;
                 None

@@ -11,14 +11,14 @@
 
 use gmp_store::EventRow;
 use gmp_trace::event::{
-    Event, HandoffTo, MKind, PStopReason, Placed, PreemptCause, RetakeCause, Rule, Source, StwKind,
-    SyscallKind, Via, WakeReason,
+    Event, HandoffTo, MKind, PStopReason, Placed, PreemptCause, RetakeCause, Rule, Source,
+    StealFrom, StwKind, SyscallKind, Via, WakeReason,
 };
 use gmp_trace::ids::{GId, MId, PId};
 use rustc_hash::FxHashMap;
 
 use super::Checked;
-use crate::model::Violation;
+use crate::model::{Queue, Violation};
 
 const RULE: &str = "acts of an M";
 
@@ -62,6 +62,8 @@ pub struct EachM {
     most_procs: u32,
     /// Whether the runtime ends.
     ends: bool,
+    /// The length of the queue of each P.
+    lens: Vec<u32>,
 }
 
 impl EachM {
@@ -73,6 +75,22 @@ impl EachM {
             procs: 0,
             most_procs: 0,
             ends: false,
+            lens: Vec::new(),
+        }
+    }
+
+    /// A queue has another length now.
+    pub fn queue(&mut self, queue: Queue, len: u32) {
+        /// No runtime has as many Ps.
+        const MOST: usize = 1 << 16;
+        if let Queue::Local(p) = queue
+            && (p.0 as usize) < MOST
+        {
+            let at = p.0 as usize;
+            if at >= self.lens.len() {
+                self.lens.resize(at + 1, 0);
+            }
+            self.lens[at] = len;
         }
     }
 
@@ -120,6 +138,16 @@ impl EachM {
     /// What the number of Ps bounds.
     fn numbers(&self, row: &EventRow, wrong: &mut impl FnMut(String)) {
         let (p, of) = match row.event {
+            // Others may have taken Gs of the thief's ring without having said so yet, but only the thief puts any there.
+            Event::Steal { thief_len, .. }
+                if row.p.is_none_or(|p| {
+                    self.lens.get(p.0 as usize).copied().unwrap_or(0) < thief_len
+                }) =>
+            {
+                return wrong(format!(
+                    "the thief's ring holds {thief_len} Gs, by the events fewer"
+                ));
+            }
             Event::PStart { p, .. } => (p, self.procs),
             Event::Steal { victim, .. } => (victim, self.most_procs),
             Event::Timer { heap, .. } => (heap, self.most_procs),
@@ -361,8 +389,22 @@ fn started(acts: &Acts, g: GId, source: Source, wrong: &mut impl FnMut(String)) 
 fn says(acts: &Acts, row: &EventRow, runnext: bool, ends: bool, wrong: &mut impl FnMut(String)) {
     let m = row.m;
     let kind = acts.kind;
+    if let Event::Spawn { placed, kicked, .. }
+    | Event::Ready { placed, kicked, .. }
+    | Event::Preempt { placed, kicked, .. } = row.event
+        && kicked.is_some()
+        && placed != Placed::Runnext
+    {
+        wrong(format!(
+            "{kicked} is pushed out of a runnext that nothing is put into"
+        ));
+    }
     match row.event {
         Event::Ready { g, via, placed, .. } => ready(acts, row, g, via, placed, wrong),
+        Event::Spawn {
+            placed: Placed::Direct,
+            ..
+        } => wrong("a G is spawned into no queue".to_owned()),
         Event::Preempt { cause, placed, .. } => {
             let stw = matches!(cause, PreemptCause::Stw | PreemptCause::AsyncStw);
             let next = matches!(placed, Placed::Runnext | Placed::Direct);
@@ -372,7 +414,9 @@ fn says(acts: &Acts, row: &EventRow, runnext: bool, ends: bool, wrong: &mut impl
                 ));
             }
         }
-        Event::Start { source, rule, .. } => {
+        Event::Start {
+            source, rule, pos, ..
+        } => {
             let fits = match rule {
                 Rule::Order => true,
                 _ if source != Source::Global => false,
@@ -380,6 +424,12 @@ fn says(acts: &Acts, row: &EventRow, runnext: bool, ends: bool, wrong: &mut impl
                 Rule::Recheck => acts.took.is_none() || acts.anew,
                 Rule::Release => true,
             };
+            let of_ring = matches!(source, Source::Local | Source::Youngest);
+            if pos != 0 && !of_ring {
+                wrong(format!(
+                    "a start ({source}) is from position {pos} of a ring"
+                ));
+            }
             if !fits {
                 wrong(format!(
                     "a start ({source}) is by the rule {rule}, which never takes so"
@@ -428,6 +478,15 @@ fn says(acts: &Acts, row: &EventRow, runnext: bool, ends: bool, wrong: &mut impl
                     "{m} polls the network {how}, as it never does there"
                 ));
             }
+        }
+        Event::Steal {
+            from: StealFrom::Runnext,
+            n,
+            pos,
+            victim_len,
+            ..
+        } if (n, pos, victim_len) != (1, 0, 0) => {
+            wrong(format!("{m} takes the runnext of a P as no thief does"));
         }
         Event::SpinStop { passes, tried, .. } if tried > 0 && passes == 0 => {
             wrong(format!("{m} tried {tried} victims in no pass"));

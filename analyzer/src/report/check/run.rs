@@ -72,6 +72,7 @@ pub fn check(
     let stated = Stated::of(store, run.run)?;
     ending(store, run, processes, checked).map_err(store.sql())?;
     counts(store, run, processes, told, checked).map_err(store.sql())?;
+    forms(store, run, checked).map_err(store.sql())?;
     let clocks = Clock::all(store, run.run)?;
     for process in processes {
         of_process(run, process, &stated, told, checked);
@@ -199,8 +200,10 @@ fn counts(
         .db()
         .prepare("SELECT name, value, unit FROM run_metric WHERE run = ?")?;
     let mut metrics = statement.query([run.run])?;
+    let mut missing = vec!["duration", "events"];
     while let Some(metric) = metrics.next()? {
         let name: String = metric.get(0)?;
+        missing.retain(|n| *n != name);
         let written: (Option<f64>, Option<String>) = (metric.get(1)?, metric.get(2)?);
         let expected = match name.as_str() {
             "duration" => (run.duration_ns.map(|ns| ns as f64 / 1e9), Some("s".into())),
@@ -209,6 +212,9 @@ fn counts(
         };
         let name = format!("the metric {name}");
         same(&name, &written, "the run", &expected, checked);
+    }
+    for name in missing.iter().filter(|_| run.ingest == "done") {
+        checked.whole(RULE, format!("it has no metric {name}"));
     }
     Ok(())
 }
@@ -252,6 +258,30 @@ fn described(run: &Run, first: &Process, stated: &Stated, checked: &mut Checked)
     {
         checked.whole(RULE, "format_version is none that there is".to_owned());
     }
+}
+
+/// Values that are yes or no, and texts that are made of something.
+fn forms(store: &Store, run: &Run, checked: &mut Checked) -> rusqlite::Result<()> {
+    for (table, column) in [
+        ("run", "recovered"),
+        ("process", "finished"),
+        ("counter_def", "available"),
+    ] {
+        let sql = format!("SELECT count(*) FROM {table} WHERE run = ? AND {column} NOT IN (0, 1)");
+        let n: i64 = store.db().query_row(&sql, [run.run], |r| r.get(0))?;
+        if n > 0 {
+            checked.whole(RULE, format!("{table}.{column} is neither 0 nor 1"));
+        }
+    }
+    let sql = "SELECT count(*) FROM site WHERE run = ? AND (line < 1 OR col < 1 OR file = '')";
+    let n: i64 = store.db().query_row(sql, [run.run], |r| r.get(0))?;
+    if n > 0 {
+        checked.whole(RULE, format!("{n} sites are no places in a source"));
+    }
+    if serde_json::from_str::<Vec<String>>(&run.argv).is_err() {
+        checked.whole(RULE, "argv is no JSON array of texts".to_owned());
+    }
+    Ok(())
 }
 
 /// The row of a process.
@@ -413,6 +443,24 @@ fn parameters(
         .prepare("SELECT name, unit FROM run_param WHERE run = ?")?;
     let parameters = statement.query_map([run.run], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let parameters: Vec<(String, Option<String>)> = parameters.collect::<Result<_, _>>()?;
+    let has = |name: &str| parameters.iter().any(|(n, _)| n == name);
+    let of_knob = |name: &str| name.strip_prefix("policy.").map(str::to_owned);
+    let lacks = KNOBS.iter().find(|k| !has(&format!("policy.{}", k.name)));
+    let unknown = parameters
+        .iter()
+        .filter_map(|(name, _)| of_knob(name))
+        .find(|name| KNOBS.iter().all(|k| k.name != name));
+    // A later version has more knobs, an earlier one fewer.
+    if let (Some(unknown), Some(lacks)) = (unknown, lacks) {
+        let lacks = lacks.name;
+        checked.whole(
+            RULE,
+            format!("it has the parameter policy.{unknown}, and not policy.{lacks}"),
+        );
+    }
+    if run.ingest == "done" && run.procs.is_some() && !has("procs") {
+        checked.whole(RULE, "it has no parameter procs".to_owned());
+    }
     // In SQL, because the column turns a text that reads as a number into one.
     let mut is = store
         .db()
