@@ -162,11 +162,7 @@ impl Between {
             (None, _) => {}
             (Some((made, None)), Event::PStart { p, .. }) => m.now = Some((made, Some(p))),
             // The runtime ends: whatever it was woken with, it does not begin.
-            (Some((_, None)), _) => {
-                m.now = None;
-                m.wakes.clear();
-                m.begins.clear();
-            }
+            (Some((_, None)), _) => m.now = None,
             (Some((made, p)), event) => {
                 m.now = None;
                 let spinning = matches!(event, Event::SpinStart {});
