@@ -58,10 +58,7 @@ pub struct EachM {
     ms: FxHashMap<MId, Acts>,
     /// Whether the policy puts what stops for the world into runnext.
     runnext: bool,
-    procs: u32,
     most_procs: u32,
-    /// Whether the runtime ends.
-    ends: bool,
     /// The length of the queue of each P.
     lens: Vec<u32>,
 }
@@ -72,9 +69,7 @@ impl EachM {
         EachM {
             ms: FxHashMap::default(),
             runnext,
-            procs: 0,
             most_procs: 0,
-            ends: false,
             lens: Vec::new(),
         }
     }
@@ -121,23 +116,16 @@ impl EachM {
             self.numbers(row, &mut wrong);
         }
         let acts = self.ms.entry(row.m).or_default();
-        says(acts, row, self.runnext, self.ends, &mut wrong);
+        says(acts, row, self.runnext, &mut wrong);
         acts.apply(row);
-        match row.event {
-            Event::Procs { procs } => {
-                self.procs = procs;
-                self.most_procs = self.most_procs.max(procs);
-            }
-            Event::StwBegin {
-                kind: StwKind::Shutdown,
-            } => self.ends = true,
-            _ => {}
+        if let Event::Procs { procs } = row.event {
+            self.most_procs = self.most_procs.max(procs);
         }
     }
 
     /// What the number of Ps bounds.
     fn numbers(&self, row: &EventRow, wrong: &mut impl FnMut(String)) {
-        let (p, of) = match row.event {
+        let p = match row.event {
             // Others may have taken Gs of the thief's ring without having said so yet, but only the thief puts any there.
             Event::Steal { thief_len, .. }
                 if row.p.is_none_or(|p| {
@@ -148,18 +136,19 @@ impl EachM {
                     "the thief's ring holds {thief_len} Gs, by the events fewer"
                 ));
             }
-            Event::PStart { p, .. } => (p, self.procs),
-            Event::Steal { victim, .. } => (victim, self.most_procs),
-            Event::Timer { heap, .. } => (heap, self.most_procs),
-            Event::Assign { p, .. } => (p, self.most_procs),
-            Event::PreemptRequest { p, .. } => (p, self.most_procs),
-            Event::Procs { procs } if procs == self.procs => {
-                return wrong(format!("the number of Ps changes from {procs} to {procs}"));
-            }
+            // Who takes the last of them may come behind who retires it: nothing else is between the two.
+            Event::PStart { p, .. }
+            | Event::Assign { p, .. }
+            | Event::PreemptRequest { p, .. }
+            | Event::Steal { victim: p, .. }
+            | Event::Timer { heap: p, .. } => p,
             _ => return,
         };
-        if p.0 >= of {
-            wrong(format!("{p} is used, and there are {of} Ps"));
+        if p.0 >= self.most_procs {
+            let most = self.most_procs;
+            wrong(format!(
+                "{p} is used, and there never were more than {most} Ps"
+            ));
         }
     }
 }
@@ -386,7 +375,7 @@ fn started(acts: &Acts, g: GId, source: Source, wrong: &mut impl FnMut(String)) 
 }
 
 /// What the event says that follows from the state of its M.
-fn says(acts: &Acts, row: &EventRow, runnext: bool, ends: bool, wrong: &mut impl FnMut(String)) {
+fn says(acts: &Acts, row: &EventRow, runnext: bool, wrong: &mut impl FnMut(String)) {
     let m = row.m;
     let kind = acts.kind;
     if let Event::Spawn { placed, kicked, .. }
@@ -463,7 +452,8 @@ fn says(acts: &Acts, row: &EventRow, runnext: bool, ends: bool, wrong: &mut impl
         Event::Netpoll { n, blocking } => {
             let fits = match kind {
                 Some(MKind::Worker) if blocking => row.p.is_none(),
-                Some(MKind::Worker) => n > 0 && (row.p.is_some() || ends),
+                // At the end of the runtime one without a P does not block either.
+                Some(MKind::Worker) => n > 0,
                 Some(MKind::Netpoll) => blocking,
                 Some(MKind::Sysmon | MKind::Foreign) => !blocking && n > 0,
                 None => true,

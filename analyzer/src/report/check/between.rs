@@ -52,7 +52,8 @@ pub struct Between {
     in_syscall: FxHashMap<PId, MId>,
     stops: u32,
     last_end: Option<i64>,
-    /// What stopped while nobody stops the world, unless a stop that began at about the same time comes yet.
+    /// What stopped while nobody stops the world, unless a stop that had begun by then comes yet: who stops the world may have to wait for
+    /// its place in the order.
     early: Vec<Violation>,
 }
 
@@ -92,7 +93,7 @@ impl Between {
                     add(checked, row, what);
                 }
                 if cause == RetakeCause::Stw {
-                    self.in_a_stop(row, checked);
+                    self.in_a_stop(row);
                 }
             }
             Event::PStop {
@@ -100,7 +101,7 @@ impl Between {
             }
             | Event::Handoff {
                 to: HandoffTo::Stw, ..
-            } => self.in_a_stop(row, checked),
+            } => self.in_a_stop(row),
             Event::StwBegin { .. } => {
                 let ts = row.ts;
                 self.early.retain(|v| v.ts.saturating_add(SLACK_NS) < ts);
@@ -121,10 +122,7 @@ impl Between {
         }
     }
 
-    fn in_a_stop(&mut self, row: &EventRow, checked: &mut Checked) {
-        for early in self.early.drain(..) {
-            checked.add(early);
-        }
+    fn in_a_stop(&mut self, row: &EventRow) {
         let just_over = self
             .last_end
             .is_some_and(|end| row.ts <= end.saturating_add(SLACK_NS));

@@ -128,7 +128,8 @@ fn ending(
     let whole = processes.iter().all(|p| p.finished);
     let status = match (run.ingest.as_str(), run.exit_code, run.signal) {
         ("running", _, _) => "recording",
-        ("done", None, None) if run.recovered && whole => "ok",
+        // An earlier recorder called each recovered run cut.
+        ("done", None, None) if run.recovered && whole && run.status == "ok" => "ok",
         ("done", None, None) if run.recovered => "cut",
         ("done", Some(0), None) if !run.recovered => "ok",
         ("done", Some(_), None) if !run.recovered => "failed",
