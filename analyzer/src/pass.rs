@@ -41,6 +41,29 @@ pub fn pass(
     process: &Process,
     sink: &mut impl Sink,
 ) -> Result<Passed, StoreError> {
+    through(Scan::process(store, process)?, store, run, process, sink)
+}
+
+/// As [`pass`], for a sink that wants to know of each row that is not as the recorder writes it.
+///
+/// # Errors
+/// When the database cannot be read, or a row makes no sense and the sink does not take that upon itself.
+pub fn exact(
+    store: &Store,
+    run: &Run,
+    process: &Process,
+    sink: &mut impl Sink,
+) -> Result<Passed, StoreError> {
+    through(Scan::exact(store, process)?, store, run, process, sink)
+}
+
+fn through(
+    mut scan: Scan<'_>,
+    store: &Store,
+    run: &Run,
+    process: &Process,
+    sink: &mut impl Sink,
+) -> Result<Passed, StoreError> {
     let bar = progress(run);
     let mut model = Model::new(Missing::of(store, process)?);
     let mut passed = Passed {
@@ -50,10 +73,16 @@ pub fn pass(
         events: 0,
         in_doubt: 0,
     };
-    for row in Scan::process(store, process)? {
-        let row = row?;
-        passed.first_ts = passed.first_ts.min(row.ts);
+    while let Some(row) = scan.next() {
         passed.events += 1;
+        let row = match row {
+            Err(StoreError::Damaged { id, what, .. }) if sink.damaged(id, &what) => continue,
+            row => row?,
+        };
+        if let Some(odd) = scan.take_odd() {
+            sink.odd(&row, &odd);
+        }
+        passed.first_ts = passed.first_ts.min(row.ts);
         if passed.events & 0xffff == 0 {
             bar.set_position(passed.events);
         }

@@ -38,6 +38,12 @@ pub use trust::Missing;
 
 /// Receives what the model derives. Everything is optional.
 pub trait Sink {
+    /// A row that makes no event: whether the sink takes that upon itself. Else it is an error.
+    fn damaged(&mut self, _id: i64, _what: &str) -> bool {
+        false
+    }
+    /// The row of the event that comes next is not as the recorder writes it. Said only in a pass that looks for it.
+    fn odd(&mut self, _row: &EventRow, _what: &str) {}
     /// An event, before anything is derived from it.
     fn event(&mut self, _row: &EventRow) {}
     /// An interval of a G ended.

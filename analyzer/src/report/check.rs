@@ -7,27 +7,46 @@
 //!
 //! Where events are missing the first of these are in doubt for a while, as the model says; the others hold everywhere.
 
+mod acts;
+mod between;
+mod columns;
 mod counts;
+mod readings;
 mod rows;
+mod run;
+mod spans;
 mod streams;
+mod tables;
+mod threads;
 mod times;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use gmp_store::EventRow;
+use gmp_policy::Policy;
+use gmp_store::entity::{Process, ProcessInfo};
+use gmp_store::run::Run;
 use gmp_store::rusqlite::{self, Row};
+use gmp_store::{EventRow, Store};
 use gmp_trace::event::Kind;
 use gmp_trace::ids::{GId, MId, PId};
+use gmp_trace::version::info;
 use rustc_hash::FxHashMap;
 
+use self::acts::EachM;
+use self::between::Between;
+use self::columns::Columns;
 use self::counts::Counts;
+use self::readings::Readings;
 use self::rows::References;
+use self::spans::Spans;
 use self::streams::Streams;
+use self::tables::Tables;
+use self::threads::Threads;
 use self::times::Times;
 use super::hogs::{self, Hogs};
 use super::{Output, Subject};
-use crate::model::{GInterval, MInterval, PInterval, Sink, Unanswered, Violation};
+use crate::model::{GInterval, MInterval, PInterval, Queue, Sink, Unanswered, Violation};
 use crate::names::Names;
 use crate::pass;
 use crate::words::count;
@@ -125,18 +144,36 @@ impl<'a> Checked<'a> {
 /// Looks at the events of a process from all sides.
 struct Checker<'a, 'b> {
     checked: &'a mut Checked<'b>,
+    acts: EachM,
+    between: Between,
+    columns: Columns,
     counts: Counts,
+    readings: Readings<'b>,
+    spans: Spans,
     streams: Streams<'b>,
+    tables: Tables,
+    threads: Threads,
     times: Times,
     references: References,
+    told: &'a mut run::Told,
     g_ends: FxHashMap<GId, i64>,
     p_ends: FxHashMap<PId, i64>,
     m_ends: FxHashMap<MId, i64>,
     last_event: i64,
+    lossy: bool,
     hogs: Hogs,
 }
 
 impl Checker<'_, '_> {
+    /// Looks at the readings of counters before the event with this id.
+    fn readings(&mut self, event: i64) {
+        while let Some(reading) = self.readings.before(event) {
+            let after_gap = self.streams.reading(&reading, self.checked);
+            self.columns.reading(&reading, after_gap, self.checked);
+            self.readings.reading(&reading, self.checked);
+        }
+    }
+
     fn tiles(&mut self, subject: &dyn std::fmt::Display, before: Option<i64>, from: i64, to: i64) {
         if to < from || before.is_some_and(|before| before != from) {
             self.checked.add(Violation {
@@ -155,13 +192,48 @@ impl Checker<'_, '_> {
 }
 
 impl Sink for Checker<'_, '_> {
+    fn damaged(&mut self, id: i64, what: &str) -> bool {
+        self.checked.events += 1;
+        self.checked.add(Violation {
+            event: id,
+            ts: 0,
+            rule: "vocabulary",
+            what: what.to_owned(),
+        });
+        true
+    }
+
+    fn odd(&mut self, row: &EventRow, what: &str) {
+        self.checked.add(Violation {
+            event: row.id,
+            ts: row.ts,
+            rule: "vocabulary",
+            what: what.to_owned(),
+        });
+    }
+
     fn event(&mut self, row: &EventRow) {
         self.last_event = row.id;
         self.checked.events += 1;
+        self.readings(row.id);
         self.counts.event(row);
-        self.streams.event(row, self.checked);
+        self.tables.event(row);
+        self.threads.event(row);
+        self.told.event(row);
+        let after_gap = self.streams.event(row, self.checked);
+        self.columns.event(row, after_gap, self.checked);
+        self.acts.event(row, after_gap, self.lossy, self.checked);
+        if !self.lossy {
+            self.between.event(row, self.checked);
+            self.spans.event(row, self.checked);
+        }
+        self.readings.event(row, self.checked);
         self.times.event(row, self.checked);
         self.references.event(row, self.checked);
+    }
+
+    fn queue(&mut self, _ts: i64, queue: Queue, len: u32) {
+        self.acts.queue(queue, len);
     }
 
     fn moved(&mut self, row: &EventRow, to: i64) {
@@ -204,29 +276,49 @@ impl Sink for Checker<'_, '_> {
 pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
     let mut checked = Checked::new(subject);
     let (store, run) = (subject.store, subject.run);
+    let lossy = is_lossy(run);
     let mut looked_at = Vec::new();
+    let mut told = run::Told::default();
     for process in subject.processes {
         let mut checker = Checker {
+            acts: EachM::new(uses_runnext(store, process)?),
+            between: Between::default(),
+            columns: Columns::default(),
             counts: Counts::new(),
+            readings: Readings::new(store, process)?,
+            spans: Spans::default(),
             streams: Streams::new(store, process)?,
+            tables: Tables::default(),
+            threads: Threads::default(),
             times: Times::new(store, run, process)?,
             references: References::new(subject, process)?,
             checked: &mut checked,
+            told: &mut told,
             g_ends: FxHashMap::default(),
             p_ends: FxHashMap::default(),
             m_ends: FxHashMap::default(),
             last_event: 0,
+            lossy,
             hogs: Hogs::of(run),
         };
-        let passed = pass::pass(store, run, process, &mut checker)?;
+        let passed = pass::exact(store, run, process, &mut checker)?;
+        checker.readings(i64::MAX);
         let Checker {
+            between,
             counts,
+            readings,
             streams,
+            tables,
+            threads,
             hogs,
             ..
         } = checker;
-        streams.finish(&mut checked)?;
+        readings.finish()?;
+        streams.finish(&mut checked);
         counts.finish(store, process, &mut checked)?;
+        between.finish(process.finished, &mut checked);
+        tables.finish(store, process, lossy, &mut checked)?;
+        threads.finish(store, process, lossy, &mut checked)?;
         looked_at.push(passed.events);
         if passed.clamped.n > 0 {
             checked.notes.push(format!(
@@ -251,9 +343,11 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
         }
     }
     let rows = rows::count(subject, &looked_at, &mut checked)?;
+    rows::strays(store, &mut checked)?;
     if rows == 0 && checked.is_clean() {
         anyhow::bail!("there is nothing to check: the run has no events");
     }
+    run::check(store, run, subject.processes, &told, &mut checked)?;
     unordered(subject, &mut checked)?;
     if run.lost > 0 {
         checked.notes.push(format!(
@@ -268,6 +362,19 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
         ));
     }
     Ok(checked)
+}
+
+/// Whether events of the run are missing.
+fn is_lossy(run: &Run) -> bool {
+    run.lost > 0 || run.resynced > 0 || run.unordered > 0
+}
+
+/// Whether the policy of a process puts Gs into `runnext`; no policy of another version that we cannot read proves anything.
+fn uses_runnext(store: &Store, process: &Process) -> anyhow::Result<bool> {
+    let stated = ProcessInfo::all(store, process.run)?.into_iter();
+    let mut policy = stated.filter(|i| i.process == process.process && i.key == info::POLICY);
+    let policy = policy.next().and_then(|i| i.value.parse::<Policy>().ok());
+    Ok(policy.is_some_and(|policy| policy.runnext))
 }
 
 /// Gs that did not give way: the program's doing, and no violation of the scheduler's rules.

@@ -19,11 +19,47 @@ const SQL: &CStr =
     c"SELECT id, process, ts, m, m_seq, kind, p, g, by, seq, a1, a2, a3, a4, a5, a6, a7 \
     FROM event WHERE id BETWEEN ?1 AND ?2 AND run = ?3 AND process = ?4 ORDER BY id";
 
-/// An iterator over the events of a process.
+/// The columns of the statement.
+const NAMES: [&str; 17] = [
+    "id", "process", "ts", "m", "m_seq", "kind", "p", "g", "by", "seq", "a1", "a2", "a3", "a4",
+    "a5", "a6", "a7",
+];
+const TS: i32 = 2;
+const M: i32 = 3;
+const M_SEQ: i32 = 4;
+const KIND: i32 = 5;
+const P: i32 = 6;
+const G: i32 = 7;
+const BY: i32 = 8;
+const SEQ: i32 = 9;
+/// Those that may be NULL: from `p` on.
+const CELLS: usize = NAMES.len() - P as usize;
+
+/// Where the statement has a column; `None` if it is in another table.
+fn place(column: Column) -> Option<i32> {
+    Some(match column {
+        Column::P => P,
+        Column::G => G,
+        Column::Seq => SEQ,
+        Column::A1 => 10,
+        Column::A2 => 11,
+        Column::A3 => 12,
+        Column::A4 => 13,
+        Column::A5 => 14,
+        Column::A6 => 15,
+        Column::A7 => 16,
+        Column::Other => return None,
+    })
+}
+
+/// An iterator over the events of a process. A row that makes no event is an error, behind which it goes on.
 pub struct Scan<'a> {
     store: &'a Store,
     statement: *mut ffi::sqlite3_stmt,
     done: bool,
+    /// Whether each row is compared with what the recorder would have written.
+    exact: bool,
+    odd: Option<String>,
 }
 
 impl std::fmt::Debug for Scan<'_> {
@@ -46,6 +82,22 @@ impl<'a> Scan<'a> {
         Scan::bound(store, [first, last, key[0], key[1]])
     }
 
+    /// As [`Scan::process`], but each row is compared with what the recorder would have written for its event: see [`Scan::take_odd`].
+    ///
+    /// # Errors
+    /// What SQLite refuses.
+    pub fn exact(store: &'a Store, process: &Process) -> Result<Scan<'a>, StoreError> {
+        let mut scan = Scan::process(store, process)?;
+        scan.exact = true;
+        Ok(scan)
+    }
+
+    /// What of the last row is not as the recorder writes it, though it makes an event: a value where its kind has none, a number that is
+    /// no integer.
+    pub fn take_odd(&mut self) -> Option<String> {
+        self.odd.take()
+    }
+
     /// With numbers in place of the parameters.
     fn bound(store: &'a Store, numbers: [i64; 4]) -> Result<Scan<'a>, StoreError> {
         let mut statement = ptr::null_mut();
@@ -63,6 +115,8 @@ impl<'a> Scan<'a> {
             store,
             statement,
             done: false,
+            exact: false,
+            odd: None,
         };
         if rc != ffi::SQLITE_OK {
             return Err(scan.error());
@@ -91,20 +145,69 @@ impl<'a> Scan<'a> {
         unsafe { ffi::sqlite3_column_int64(self.statement, column) }
     }
 
-    fn get_option(&self, column: i32) -> Option<i64> {
-        // SAFETY: as in `get`.
-        let kind = unsafe { ffi::sqlite3_column_type(self.statement, column) };
-        (kind != ffi::SQLITE_NULL).then(|| self.get(column))
+    /// The columns from `p` on, and which of them hold something else than an integer or NULL.
+    fn cells(&self) -> ([Option<i64>; CELLS], u32) {
+        let mut cells = [None; CELLS];
+        let mut others = 0;
+        for (at, cell) in cells.iter_mut().enumerate() {
+            let column = P + at as i32;
+            // SAFETY: as in `get`.
+            match unsafe { ffi::sqlite3_column_type(self.statement, column) } {
+                ffi::SQLITE_NULL => {}
+                kind => {
+                    *cell = Some(self.get(column));
+                    others |= u32::from(kind != ffi::SQLITE_INTEGER) << at;
+                }
+            }
+        }
+        (cells, others)
     }
 
-    fn row(&self) -> Result<EventRow, StoreError> {
+    /// What of the row is not as the recorder writes it for this event.
+    fn oddity(&self, event: &Event, cells: &[Option<i64>; CELLS], others: u32) -> Option<String> {
+        for column in [TS, M, M_SEQ, KIND] {
+            // SAFETY: as in `get`.
+            if unsafe { ffi::sqlite3_column_type(self.statement, column) } != ffi::SQLITE_INTEGER {
+                return Some(format!("{} is no integer", NAMES[column as usize]));
+            }
+        }
+        if others != 0 {
+            let at = P as usize + others.trailing_zeros() as usize;
+            return Some(format!("{} is no integer", NAMES[at]));
+        }
+        let mut own = *cells;
+        // What an event has none of is NULL, but for the P and the Gs of its M.
+        own[(SEQ - P) as usize..].fill(None);
+        for at in [G, BY].map(|column| (column - P) as usize) {
+            own[at] = own[at].filter(|g| *g != 0);
+        }
+        event.columns(|column, value| {
+            if let Some(column) = place(column) {
+                own[(column - P) as usize] = value;
+            }
+        });
+        if own == *cells {
+            return None;
+        }
+        let at = own.iter().zip(cells).position(|(own, cell)| own != cell)?;
+        let text = |cell: Option<i64>| cell.map_or("NULL".to_owned(), |n| n.to_string());
+        Some(format!(
+            "{} is {}, where the recorder writes {} for this {}",
+            NAMES[P as usize + at],
+            text(cells[at]),
+            text(own[at]),
+            event.kind().name()
+        ))
+    }
+
+    fn row(&mut self) -> Result<EventRow, StoreError> {
         let id = self.get(0);
         let damaged = |what: String| StoreError::Damaged {
             path: self.store.path().to_owned(),
             id,
             what,
         };
-        let number = self.get(5);
+        let number = self.get(KIND);
         let kind = u8::try_from(number)
             .ok()
             .and_then(Kind::from_u8)
@@ -112,37 +215,30 @@ impl<'a> Scan<'a> {
         let narrow = |column, name: &str| {
             u32::try_from(self.get(column)).map_err(|_| damaged(format!("{name} is out of range")))
         };
-        let event = Event::from_columns(kind, |column| {
-            self.get_option(match column {
-                Column::P => 6,
-                Column::G => 7,
-                Column::Seq => 9,
-                Column::A1 => 10,
-                Column::A2 => 11,
-                Column::A3 => 12,
-                Column::A4 => 13,
-                Column::A5 => 14,
-                Column::A6 => 15,
-                Column::A7 => 16,
-                Column::Other => return None,
-            })
-        })
-        .ok_or_else(|| damaged(format!("its columns make no {}", kind.name())))?;
-        let p = match self.get_option(6) {
-            Some(_) => Some(PId(narrow(6, "p")?)),
+        let (cells, others) = self.cells();
+        let event = Event::from_columns(kind, |column| cells[(place(column)? - P) as usize])
+            .ok_or_else(|| damaged(format!("its columns make no {}", kind.name())))?;
+        let p = match cells[0] {
+            Some(_) => Some(PId(narrow(P, "p")?)),
             None => None,
         };
-        Ok(EventRow {
+        let g = |column| GId(cells[(column - P) as usize].unwrap_or(0) as u64);
+        let row = EventRow {
             id,
             process: narrow(1, "process")?,
-            ts: self.get(2),
-            m: MId(narrow(3, "m")?),
-            m_seq: self.get(4) as u64,
+            ts: self.get(TS),
+            m: MId(narrow(M, "m")?),
+            m_seq: self.get(M_SEQ) as u64,
             p,
-            g: GId(self.get(7) as u64),
-            by: GId(self.get(8) as u64),
+            g: g(G),
+            by: g(BY),
             event,
-        })
+        };
+        self.odd = match self.exact {
+            true => self.oddity(&event, &cells, others),
+            false => None,
+        };
+        Ok(row)
     }
 }
 
@@ -155,11 +251,7 @@ impl Iterator for Scan<'_> {
         }
         // SAFETY: the statement is ours and was prepared.
         match unsafe { ffi::sqlite3_step(self.statement) } {
-            ffi::SQLITE_ROW => {
-                let row = self.row();
-                self.done = row.is_err();
-                Some(row)
-            }
+            ffi::SQLITE_ROW => Some(self.row()),
             ffi::SQLITE_DONE => {
                 self.done = true;
                 None

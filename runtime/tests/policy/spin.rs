@@ -5,20 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gmp_runtime::sync::Mutex;
-use gmp_runtime::{Tally, blocking, channel, go, syscall, time};
+use gmp_runtime::{Tally, blocking, channel, go, inspect, syscall, time};
 use gmp_trace::event::{Event, WakeReason};
 use gmp_trace::ids::MId;
 
 use crate::{History, hold_until, hold_until_counted, run};
 
-/// A G is run by another M while the main G keeps its P; that M has then gone to sleep.
+/// A G is run by another M while the main G keeps its P; that M has then looked for another, and released its P.
 pub fn one_g_elsewhere() {
     run(2, || {
         let ran = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&ran);
         go(move || set.store(true, Ordering::Relaxed));
         hold_until(|| ran.load(Ordering::Relaxed));
-        hold_until_counted(|s| s.get(Tally::MParks) > 0);
+        hold_until(|| {
+            let now = inspect::dump();
+            now.contains("idle_ps=1 ") && now.contains("spinning=0 ")
+        });
     });
 }
 

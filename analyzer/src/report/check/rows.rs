@@ -3,8 +3,8 @@
 use gmp_store::EventRow;
 use gmp_store::entity::Process;
 use gmp_store::{Store, rusqlite};
-use gmp_trace::event::Event;
-use gmp_trace::ids::GId;
+use gmp_trace::event::{Event, ObjectKind, ParkReason};
+use gmp_trace::ids::{GId, MId, ObjectId};
 use rustc_hash::FxHashSet;
 
 use super::{Checked, Subject};
@@ -43,6 +43,29 @@ impl Numbers {
     }
 }
 
+/// Whether Gs wait for things of this kind with this reason.
+fn waits_for(reason: ParkReason, kind: ObjectKind) -> bool {
+    use ObjectKind as Kind;
+    match reason {
+        ParkReason::ChanSend | ParkReason::ChanRecv => matches!(kind, Kind::Channel | Kind::Timer),
+        ParkReason::Select => kind == Kind::Select,
+        ParkReason::Forever => matches!(kind, Kind::Channel | Kind::Timer | Kind::Select),
+        ParkReason::Sleep => kind == Kind::Timer,
+        ParkReason::Mutex => kind == Kind::Mutex,
+        ParkReason::WaitGroup => kind == Kind::WaitGroup,
+        ParkReason::Join => kind == Kind::Join,
+        ParkReason::NetRead
+        | ParkReason::NetWrite
+        | ParkReason::NetAccept
+        | ParkReason::NetConnect => kind == Kind::Socket,
+        ParkReason::Semaphore | ParkReason::Stw => kind == Kind::Semaphore,
+        ParkReason::Cond => kind == Kind::Cond,
+        ParkReason::RwLock => kind == Kind::RwLock,
+        // No runtime says so yet.
+        ParkReason::Unspecified | ParkReason::Pending => true,
+    }
+}
+
 /// What there is of a process.
 pub struct References {
     gs: Numbers,
@@ -50,6 +73,8 @@ pub struct References {
     ps: FxHashSet<u64>,
     sites: FxHashSet<u64>,
     objects: Numbers,
+    /// The kinds of objects, by their numbers.
+    kinds: Vec<Option<ObjectKind>>,
     strings: FxHashSet<u64>,
     /// Whether the event that makes a thing known may be missing.
     lossy: bool,
@@ -71,6 +96,7 @@ impl References {
             ps: FxHashSet::default(),
             sites: FxHashSet::default(),
             objects: Numbers::default(),
+            kinds: Vec::new(),
             strings: FxHashSet::default(),
             lossy: !process.finished || subject.run.lost > 0,
             told: FxHashSet::default(),
@@ -89,6 +115,9 @@ impl References {
         read("string", "string", &mut |n| {
             found.strings.insert(n);
         })?;
+        found
+            .read_kinds(subject.store, process)
+            .map_err(subject.store.sql())?;
         Ok(found)
     }
 
@@ -119,14 +148,64 @@ impl References {
                 }
             }
         }
-        if let Event::Park { object, .. } = row.event
-            && object.0 != 0
-            && !self.lossy
-            && !self.objects.has(object.0)
-        {
+        if let Event::Park { reason, object } = row.event {
+            self.park(row, reason, object, checked);
+        }
+        match row.event {
+            Event::MWake { woken, .. } => self.m(row, woken, checked),
+            Event::PreemptRequest { of_m, .. } => self.m(row, of_m, checked),
+            _ => {}
+        }
+    }
+
+    /// Every wait names its object, which is of a kind that Gs wait for with this reason.
+    fn park(
+        &mut self,
+        row: &EventRow,
+        reason: ParkReason,
+        object: ObjectId,
+        checked: &mut Checked,
+    ) {
+        let kind = self.kinds.get(object.0 as usize).copied().flatten();
+        if object.0 != 0 && !self.lossy && !self.objects.has(object.0) {
             let name = format!("object {}", object.0);
             self.tell(row, "object", object.0, name, checked);
+        } else if object.0 == 0 || kind.is_some_and(|kind| !waits_for(reason, kind)) {
+            let kind = kind.map_or("nothing", ObjectKind::word);
+            checked.add(Violation {
+                event: row.id,
+                ts: row.ts,
+                rule: RULE,
+                what: format!(
+                    "a G parks ({reason}) for object {}, which is a {kind}",
+                    object.0
+                ),
+            });
         }
+    }
+
+    /// An M that another speaks of must be there, if it came to say anything.
+    fn m(&mut self, row: &EventRow, m: MId, checked: &mut Checked) {
+        if !self.lossy && !self.ms.contains(&m.0.into()) {
+            self.tell(row, "m", m.0.into(), m, checked);
+        }
+    }
+
+    fn read_kinds(&mut self, store: &Store, process: &Process) -> rusqlite::Result<()> {
+        /// Beyond this many a wait is not compared with its object.
+        const MOST: i64 = 1 << 24;
+        let sql = "SELECT object, kind FROM object WHERE run = ? AND process = ? AND object BETWEEN 0 AND ?";
+        let mut statement = store.db().prepare(sql)?;
+        let mut rows = statement.query((process.run, process.process, MOST))?;
+        while let Some(row) = rows.next()? {
+            let at = row.get::<_, i64>(0)? as usize;
+            if at >= self.kinds.len() {
+                self.kinds.resize(at + 1, None);
+            }
+            let word = row.get_ref(1)?.as_str().unwrap_or_default();
+            self.kinds[at] = ObjectKind::ALL.iter().copied().find(|k| k.word() == word);
+        }
+        Ok(())
     }
 
     fn g(&mut self, row: &EventRow, g: GId, checked: &mut Checked) {
@@ -182,6 +261,12 @@ pub fn count(
     checked: &mut Checked,
 ) -> anyhow::Result<u64> {
     let (store, run) = (subject.store, subject.run);
+    let total: i64 = store
+        .db()
+        .query_row("SELECT count(*) FROM event WHERE run = ?", [run.run], |r| {
+            r.get(0)
+        })
+        .map_err(store.sql())?;
     let query = || -> rusqlite::Result<Vec<(u32, i64, i64)>> {
         store
             .db()
@@ -189,8 +274,11 @@ pub fn count(
             .query_map([run.run], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
             .collect()
     };
-    let rows = query().map_err(store.sql())?;
-    let total: i64 = rows.iter().map(|(_, n, _)| n).sum();
+    let rows = match looked_at.iter().sum::<u64>() == total as u64 {
+        true => Vec::new(),
+        // To sort them by their process takes as long as to look at all of them.
+        false => query().map_err(store.sql())?,
+    };
     if total != run.events {
         checked.whole(
             "rows",
@@ -238,4 +326,41 @@ pub fn count(
         );
     }
     Ok(total as u64)
+}
+
+/// Whether each row belongs to a run and a process that there are, in every table that says so.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn strays(store: &Store, checked: &mut Checked) -> anyhow::Result<()> {
+    let find = || -> rusqlite::Result<Vec<(String, i64)>> {
+        let columns = "SELECT s.name, sum(c.name = 'process') FROM sqlite_schema s, pragma_table_info(s.name) c \
+            WHERE s.type = 'table' AND c.name IN ('run', 'process') AND s.name NOT IN ('event', 'run') \
+            GROUP BY s.name HAVING sum(c.name = 'run')";
+        let mut tables = store.db().prepare(columns)?;
+        let tables = tables.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let mut found = Vec::new();
+        for table in tables {
+            let (table, of_process): (String, bool) = table?;
+            let unknown = match (table.as_str(), of_process) {
+                // Their process is one of those that are there, or none yet.
+                ("process" | "ingest_cursor", _) | (_, false) => "run NOT IN (SELECT run FROM run)",
+                _ => {
+                    "NOT EXISTS (SELECT 1 FROM process p WHERE p.run = t.run AND p.process = t.process)"
+                }
+            };
+            let sql = format!("SELECT count(*) FROM \"{table}\" t WHERE {unknown}");
+            found.push((table, store.db().query_row(&sql, [], |r| r.get(0))?));
+        }
+        Ok(found)
+    };
+    for (table, n) in find().map_err(store.sql())? {
+        if n > 0 {
+            checked.whole(
+                "rows",
+                format!("{n} rows of the table {table} are of a run or process that is not there"),
+            );
+        }
+    }
+    Ok(())
 }

@@ -1,18 +1,15 @@
 //! The stream of each M: its events are numbered without a gap but those that are declared, begin with its start and end with its end, and
 //! a search ends with the counts that its steal had.
 
-use std::collections::VecDeque;
-
 use gmp_store::entity::{Lost, Process};
-use gmp_store::{EventRow, Store, rusqlite};
+use gmp_store::{EventRow, Store};
 use gmp_trace::event::{Event, MKind};
 use gmp_trace::ids::MId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Checked;
+use super::readings::Reading;
 use crate::model::Violation;
-
-const READINGS: &str = "SELECT rowid, event, m, m_seq FROM counter WHERE rowid > ? AND run = ? AND process = ? ORDER BY rowid LIMIT 4096";
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Stream {
@@ -26,18 +23,8 @@ struct Stream {
     steal: Option<(u32, u32)>,
 }
 
-/// A reading of counters: it has a number in the stream, and is not in the table of events.
-#[derive(Clone, Copy, Debug)]
-struct Reading {
-    row: i64,
-    event: i64,
-    m: MId,
-    m_seq: u64,
-}
-
 /// The streams of a process.
 pub struct Streams<'a> {
-    store: &'a Store,
     process: &'a Process,
     streams: FxHashMap<MId, Stream>,
     /// Gaps that are declared: the first event after each, and how many are missing.
@@ -46,10 +33,6 @@ pub struct Streams<'a> {
     open: FxHashSet<MId>,
     /// Whether more may be missing than is declared.
     damaged: bool,
-    readings: VecDeque<Reading>,
-    last_reading: i64,
-    all_read: bool,
-    failed: Option<rusqlite::Error>,
 }
 
 impl<'a> Streams<'a> {
@@ -57,18 +40,13 @@ impl<'a> Streams<'a> {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn new(store: &'a Store, process: &'a Process) -> anyhow::Result<Streams<'a>> {
+    pub fn new(store: &Store, process: &'a Process) -> anyhow::Result<Streams<'a>> {
         let mut streams = Streams {
-            store,
             process,
             streams: FxHashMap::default(),
             declared: FxHashMap::default(),
             open: FxHashSet::default(),
             damaged: false,
-            readings: VecDeque::new(),
-            last_reading: 0,
-            all_read: false,
-            failed: None,
         };
         let lost = Lost::all(store, process.run)?.into_iter();
         for l in lost.filter(|l| l.process == process.process) {
@@ -85,12 +63,9 @@ impl<'a> Streams<'a> {
         Ok(streams)
     }
 
-    /// The next event.
-    pub fn event(&mut self, row: &EventRow, checked: &mut Checked) {
-        while let Some(reading) = self.reading_before(row.id) {
-            self.number(reading.m, reading.m_seq, row, checked);
-        }
-        self.number(row.m, row.m_seq, row, checked);
+    /// The next event; whether others of its stream are missing right before it.
+    pub fn event(&mut self, row: &EventRow, checked: &mut Checked) -> bool {
+        let after_gap = self.number(row.m, row.m_seq, (row.id, row.ts), checked);
         let stream = self.streams.entry(row.m).or_default();
         let m = row.m;
         let mut wrong = |rule: &'static str, what: String| {
@@ -139,22 +114,28 @@ impl<'a> Streams<'a> {
             }
             _ => {}
         }
+        after_gap
     }
 
-    /// The number of the next event of a stream, seen at `row`.
-    fn number(&mut self, m: MId, m_seq: u64, row: &EventRow, checked: &mut Checked) {
+    /// The next reading of counters; whether events of its stream are missing right before it.
+    pub fn reading(&mut self, r: &Reading, checked: &mut Checked) -> bool {
+        self.number(r.m, r.m_seq, (r.event, r.ts), checked)
+    }
+
+    /// The number of the next event or reading of a stream, seen at this event and time; whether it is larger than the next one is to be.
+    fn number(&mut self, m: MId, m_seq: u64, at: (i64, i64), checked: &mut Checked) -> bool {
         let stream = self.streams.entry(m).or_default();
         let expected = stream.next;
         stream.next = m_seq.saturating_add(1);
         if m_seq == expected {
-            return;
+            return false;
         }
         stream.steal = None;
         stream.runs = false;
         let missing = m_seq.checked_sub(expected);
         let declared = self.declared.remove(&(m, m_seq));
         if missing.is_some() && (missing == declared || self.damaged) {
-            return;
+            return true;
         }
         let what = match (missing, declared) {
             (None, _) => format!(
@@ -167,54 +148,16 @@ impl<'a> Streams<'a> {
             }
         };
         checked.add(Violation {
-            event: row.id,
-            ts: row.ts,
+            event: at.0,
+            ts: at.1,
             rule: "numbers in the stream",
             what,
         });
-    }
-
-    fn reading_before(&mut self, event: i64) -> Option<Reading> {
-        if self.readings.is_empty() && !self.all_read {
-            match self.fetch() {
-                Ok(found) => self.readings = found,
-                Err(e) => self.failed = Some(e),
-            }
-            self.all_read = self.readings.is_empty();
-            self.last_reading = self.readings.back().map_or(self.last_reading, |r| r.row);
-        }
-        let precedes = self.readings.front().is_some_and(|r| r.event < event);
-        precedes.then(|| self.readings.pop_front()).flatten()
-    }
-
-    fn fetch(&self) -> rusqlite::Result<VecDeque<Reading>> {
-        let key = (self.last_reading, self.process.run, self.process.process);
-        let mut statement = self.store.db().prepare_cached(READINGS)?;
-        statement
-            .query_map(key, |r| {
-                Ok(Reading {
-                    row: r.get(0)?,
-                    event: r.get(1)?,
-                    m: MId(r.get(2)?),
-                    m_seq: r.get::<_, i64>(3)? as u64,
-                })
-            })?
-            .collect()
+        missing.is_some()
     }
 
     /// What can be told only at the end.
-    ///
-    /// # Errors
-    /// When the database could not be read.
-    pub fn finish(mut self, checked: &mut Checked) -> anyhow::Result<()> {
-        while let Some(reading) = self.reading_before(i64::MAX) {
-            let stream = self.streams.entry(reading.m).or_default();
-            stream.next = reading.m_seq.saturating_add(1);
-            self.declared.remove(&(reading.m, reading.m_seq));
-        }
-        if let Some(e) = self.failed {
-            return Err(self.store.sql()(e).into());
-        }
+    pub fn finish(self, checked: &mut Checked) {
         let mut left: Vec<_> = self.declared.iter().collect();
         left.sort_unstable();
         for ((m, before), n) in left {
@@ -224,7 +167,7 @@ impl<'a> Streams<'a> {
             );
         }
         if !self.process.finished || self.damaged {
-            return Ok(());
+            return;
         }
         let mut streams: Vec<_> = self.streams.iter().collect();
         streams.sort_unstable_by_key(|(m, _)| **m);
@@ -238,6 +181,5 @@ impl<'a> Streams<'a> {
                 );
             }
         }
-        Ok(())
     }
 }

@@ -124,6 +124,31 @@ impl Ordered {
     }
 }
 
+/// Who an event is about and who did it: the columns `p`, `g` and `by` of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The P it is about, else the one that the M holds.
+    pub p: Option<PId>,
+    /// The G it is about, else the one that the M runs.
+    pub g: GId,
+    /// The G that the M runs, if that is another.
+    pub by: GId,
+}
+
+/// The subjects of the events of a history, for a reader who has nothing else: those that [`Orderer`] gave with them.
+#[derive(Debug, Default)]
+pub struct Subjects {
+    state: State,
+    touched: Touched,
+}
+
+impl Subjects {
+    /// The subject of the next event of the history. `after_gap`: events of its stream are missing right before it.
+    pub fn next(&mut self, m: MId, event: &Event, after_gap: bool) -> Subject {
+        self.state.place(m, event, after_gap, &mut self.touched)
+    }
+}
+
 /// What [`Orderer::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -187,12 +212,8 @@ impl<S: Source> Orderer<S> {
 
     /// Applies an event that is in the history already. `after_gap`: events of its stream are missing right before it.
     pub fn replay(&mut self, m: MId, event: &Event, after_gap: bool) {
-        if after_gap {
-            self.state.forget(m);
-            self.lossy = true;
-        }
-        self.touched.clear();
-        self.state.apply(m, event, &mut self.touched);
+        self.lossy |= after_gap;
+        self.state.place(m, event, after_gap, &mut self.touched);
     }
 
     /// Says from now on that something is missing.
@@ -274,7 +295,7 @@ impl<S: Source> Orderer<S> {
         let took = |index: usize| {
             let stream = &self.streams[index];
             let event = &stream.head()?.recorded.event;
-            let from = state::taken_from(self.state.context(stream.m), event);
+            let from = self.state.taken_from(stream.m, event);
             let fits = from == Some(need)
                 && stream.since() <= until
                 && self.state.missing(stream.m, event).is_none();
@@ -334,34 +355,24 @@ impl<S: Source> Orderer<S> {
         let stream = &mut self.streams[index];
         let head = *stream.head()?;
         stream.pop();
-        let (m, event) = (stream.m, head.recorded.event);
-        if head.lost_before > 0 {
-            // What this M did in the gap is not known: neither its P nor its G are what they were.
-            self.state.forget(m);
-        }
-        let context = self.state.context(m);
-        let mut ordered = Ordered {
-            writer: stream.writer,
+        let (m, recorded) = (stream.m, head.recorded);
+        let writer = stream.writer;
+        let after_gap = head.lost_before > 0;
+        let about = self
+            .state
+            .place(m, &recorded.event, after_gap, &mut self.touched);
+        let ordered = Ordered {
+            writer,
             m,
-            m_seq: head.recorded.m_seq,
-            ticks: head.recorded.ticks,
-            p: context.p,
-            g: context.g,
-            by: GId::NONE,
-            event,
+            m_seq: recorded.m_seq,
+            ticks: recorded.ticks,
+            p: about.p,
+            g: about.g,
+            by: about.by,
+            event: recorded.event,
             lost_before: head.lost_before,
             note,
         };
-        let (p, g) = state::subject(&event);
-        if p.is_some() {
-            ordered.p = p;
-        }
-        if let Some(g) = g {
-            ordered.g = g;
-            ordered.by = if context.g == g { GId::NONE } else { context.g };
-        }
-        self.touched.clear();
-        self.state.apply(m, &event, &mut self.touched);
         self.fetch(index);
         let (touched, heads, streams) = (&self.touched, &mut self.heads, &self.streams);
         self.blocked.retain(|(need, index)| {

@@ -9,11 +9,13 @@ use crate::event::{Event, GState, PState, Placed, Source, StealFrom, SyscallKind
 use crate::ids::{GId, MId, PId};
 use crate::queues::global_operation;
 
+use super::Subject;
+
 /// What an M holds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Context {
-    pub p: Option<PId>,
-    pub g: GId,
+struct Context {
+    p: Option<PId>,
+    g: GId,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +83,7 @@ impl Touched {
 }
 
 /// The P and the G that an event names itself.
-pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
+fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
     match *event {
         Event::GStatus { g, .. }
         | Event::Spawn { g, .. }
@@ -99,19 +101,6 @@ pub(super) fn subject(event: &Event) -> (Option<PId>, Option<GId>) {
         | Event::Drain { p, .. } => (Some(p), None),
         Event::Assign { p, g } => (Some(p), Some(g)),
         _ => (None, None),
-    }
-}
-
-/// The queue that others must find without what the event of such an M took there, if that is so already before the M reads the clock for it.
-pub(super) fn taken_from(context: Context, event: &Event) -> Option<Need> {
-    match *event {
-        Event::GlobalGrab { .. } => Some(Need::GlobalQueue),
-        Event::Steal { victim, .. } => Some(Need::P(victim)),
-        Event::Start {
-            source: Source::Local | Source::Youngest | Source::Runnext,
-            ..
-        } => context.p.map(Need::P),
-        _ => None,
     }
 }
 
@@ -145,13 +134,21 @@ pub(super) struct State {
 
 impl State {
     /// What an M holds now.
-    pub fn context(&self, m: MId) -> Context {
+    fn context(&self, m: MId) -> Context {
         self.ms.get(&m).copied().unwrap_or_default()
     }
 
-    /// Nothing is known of this M any more.
-    pub fn forget(&mut self, m: MId) {
-        self.ms.remove(&m);
+    /// The queue that others must find without what the M's event took there, if that is so already before the M reads the clock for it.
+    pub fn taken_from(&self, m: MId, event: &Event) -> Option<Need> {
+        match *event {
+            Event::GlobalGrab { .. } => Some(Need::GlobalQueue),
+            Event::Steal { victim, .. } => Some(Need::P(victim)),
+            Event::Start {
+                source: Source::Local | Source::Youngest | Source::Runnext,
+                ..
+            } => self.context(m).p.map(Need::P),
+            _ => None,
+        }
     }
 
     /// What is missing before the event can have happened; nothing if it can be next.
@@ -233,8 +230,32 @@ impl State {
         }
     }
 
-    /// The state after the event, whether or not it was to be expected.
-    pub fn apply(&mut self, m: MId, event: &Event, touched: &mut Touched) {
+    /// The state after the event, whether or not it was to be expected; who it is about. `after_gap`: events of its stream are missing right
+    /// before it.
+    pub fn place(
+        &mut self,
+        m: MId,
+        event: &Event,
+        after_gap: bool,
+        touched: &mut Touched,
+    ) -> Subject {
+        if after_gap {
+            // What this M did in the gap is not known: neither its P nor its G are what they were.
+            self.ms.remove(&m);
+        }
+        let context = self.context(m);
+        touched.clear();
+        self.apply(m, event, touched);
+        let (p, g) = subject(event);
+        let other = g.is_some_and(|g| g != context.g);
+        Subject {
+            p: p.or(context.p),
+            g: g.unwrap_or(context.g),
+            by: if other { context.g } else { GId::NONE },
+        }
+    }
+
+    fn apply(&mut self, m: MId, event: &Event, touched: &mut Touched) {
         let context = self.context(m);
         self.apply_to_g(m, context, event, touched);
         self.apply_to_queues(context, event, touched);
