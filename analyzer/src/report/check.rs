@@ -2,10 +2,16 @@
 //!
 //! Checked: every G, P and M goes only through legal states, and its moves are numbered without a gap; a P is held by one M at a time; the
 //! run queues, rebuilt from the events, hold what is taken from them; the intervals of every subject tile its life; times are such as the
-//! clocks allow (`times.rs`); each M's stream is whole (`streams.rs`); what events refer to is there (`rows.rs`); no event is without a place in the order;
-//! and recorded and lost together are what the runtime counted (`counts.rs`).
+//! clocks allow (`times.rs`); each M's stream is whole (`streams.rs`); no event is without a place in the order; and recorded and lost together
+//! are what the runtime counted (`counts.rs`).
 //!
-//! Where events are missing the first of these are in doubt for a while, as the model says; the others hold everywhere.
+//! What is stored twice agrees: each row is as the recorder writes it (`vocabulary`), who holds and runs what is what the order makes of it
+//! (`columns.rs`), what one M does and what two Ms say of one act fits together (`acts.rs`, `between.rs`, `spans.rs`), the tables say what events say
+//! (`tables.rs`, `threads.rs`, `readings.rs`), what events refer to is there (`rows.rs`), and so does the row of the run (`run.rs`). What has no
+//! second witness cannot be proven: these files say what that is and why, and `tests/mutations.rs` has the list of all such cells.
+//!
+//! Where events are missing the states and queues are in doubt for a while, as the model says, and what two Ms say of each other is not compared;
+//! the others hold everywhere.
 
 mod acts;
 mod between;
@@ -343,10 +349,10 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
         }
     }
     let rows = rows::count(subject, &looked_at, &mut checked)?;
-    rows::strays(store, &mut checked)?;
     if rows == 0 && checked.is_clean() {
         anyhow::bail!("there is nothing to check: the run has no events");
     }
+    rows::strays(store, &mut checked)?;
     run::check(store, run, subject.processes, &told, &mut checked)?;
     unordered(subject, &mut checked)?;
     if run.lost > 0 {

@@ -24,6 +24,8 @@ const SLEW_PPM: f64 = 500.0;
 #[derive(Debug, Default)]
 pub struct Told {
     blocked_ns: i64,
+    /// When the last event was.
+    last_ts: Option<i64>,
     /// The first number of Ps of each process.
     procs: BTreeMap<u32, u32>,
 }
@@ -31,6 +33,7 @@ pub struct Told {
 impl Told {
     /// The next event.
     pub fn event(&mut self, row: &EventRow) {
+        self.last_ts = self.last_ts.max(Some(row.ts));
         match row.event {
             Event::Blocked { waited_ns } => {
                 let waited_ns = i64::try_from(waited_ns).unwrap_or(i64::MAX);
@@ -128,12 +131,12 @@ fn ending(
     let whole = processes.iter().all(|p| p.finished);
     let status = match (run.ingest.as_str(), run.exit_code, run.signal) {
         ("running", _, _) => "recording",
-        // An earlier recorder called each recovered run cut.
-        ("done", None, None) if run.recovered && whole && run.status == "ok" => "ok",
-        ("done", None, None) if run.recovered => "cut",
-        ("done", Some(0), None) if !run.recovered => "ok",
-        ("done", Some(_), None) if !run.recovered => "failed",
-        ("done", None, Some(_)) if !run.recovered => "cut",
+        // Its end counts as nobody's sight, even if the recorder that died saw it. An earlier version called all of them cut.
+        ("done", _, _) if run.recovered && whole && run.status == "ok" => "ok",
+        ("done", _, _) if run.recovered => "cut",
+        ("done", Some(0), None) => "ok",
+        ("done", Some(_), None) => "failed",
+        ("done", None, Some(_)) => "cut",
         _ => "",
     };
     if status.is_empty() {
@@ -173,6 +176,9 @@ fn counts(
     same("first_event", &run.first_event, by, &first, checked);
     same("last_event", &run.last_event, by, &last, checked);
     let by = "its events";
+    if run.recovered {
+        same("duration_ns", &run.duration_ns, by, &told.last_ts, checked);
+    }
     same("blocked_ns", &run.blocked_ns, by, &told.blocked_ns, checked);
     let (mut resynced, mut unordered) = (0, 0);
     let mut statement = store.db().prepare(
