@@ -325,6 +325,39 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_is_not_as_it_is_written_is_odd_and_one_that_makes_no_event_is_passed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::create_or_open(&dir.path().join("t.db")).expect("made");
+        store
+            .db()
+            .execute_batch(
+                "INSERT INTO event (id, run, process, ts, m, m_seq, kind, g, seq, a1, a7) VALUES
+                 (1, 1, 1, 0, 0, 0, 16, 3, NULL, 0, NULL), (2, 1, 1, 0, 0, 1, 16, 3, NULL, 5, NULL),
+                 (3, 1, 1, 0, 0, 2, 16, 3, NULL, 0, 0), (4, 1, 1, 0, 0, 3, 16, 0, NULL, 0, NULL),
+                 (5, 1, 1, 'noon', 0, 4, 16, 3, NULL, 0, NULL), (6, 1, 1, 0, 0, 5, 16, 3, 1.5, 0, NULL)",
+            )
+            .expect("inserted");
+        let mut scan = Scan::bound(&store, [1, 9, 1, 1]).expect("a scan");
+        scan.exact = true;
+        let mut found = Vec::new();
+        while let Some(row) = scan.next() {
+            found.push((row.ok().map(|r| r.id), scan.take_odd()));
+        }
+        let odd = |id, what: &str| (Some(id), Some(what.to_owned()));
+        assert_eq!(
+            found,
+            [
+                (Some(1), None),
+                (None, None),
+                odd(3, "a7 is 0, where the recorder writes NULL for this exit"),
+                odd(4, "g is 0, where the recorder writes NULL for this exit"),
+                odd(5, "ts is no integer"),
+                odd(6, "seq is no integer"),
+            ]
+        );
+    }
+
+    #[test]
     fn a_damaged_row_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let store = Store::create_or_open(&dir.path().join("t.db")).expect("made");

@@ -176,7 +176,7 @@ fn counts(
     same("first_event", &run.first_event, by, &first, checked);
     same("last_event", &run.last_event, by, &last, checked);
     let by = "its events";
-    if run.recovered {
+    if run.recovered && run.duration_ns.is_some() {
         same("duration_ns", &run.duration_ns, by, &told.last_ts, checked);
     }
     same("blocked_ns", &run.blocked_ns, by, &told.blocked_ns, checked);

@@ -278,6 +278,12 @@ proptest! {
         prop_assert_eq!(ordered.len(), n);
         prop_assert_eq!(ordered.iter().map(|o| o.lost_before).sum::<u64>(), lost);
         prop_assert!(ordered.iter().all(|o| o.note != Some(Note::Unordered)));
+        // Who has nothing but the history finds the same subjects in it, behind gaps too.
+        let mut subjects = Subjects::default();
+        for o in &ordered {
+            let Subject { p, g, by } = subjects.next(o.m, &o.event, o.lost_before > 0);
+            prop_assert_eq!((p, g, by), (o.p, o.g, o.by));
+        }
     }
 }
 
