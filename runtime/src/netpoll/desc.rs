@@ -108,6 +108,8 @@ impl PollDesc {
             self.waiters.fetch_add(1, Ordering::SeqCst);
             let foreign = crate::sched::m::running().is_none();
             park::park(reason, object, &mut || {
+                // Copied from the G's stack: once the semaphore has the token, the G may go on elsewhere and its frame be gone.
+                let foreign = foreign;
                 let waits = semaphore.commit(me);
                 if !waits {
                     self.waits_no_more();
