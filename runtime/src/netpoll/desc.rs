@@ -109,11 +109,11 @@ impl PollDesc {
             let foreign = crate::sched::m::running().is_none();
             park::park(reason, object, &mut || {
                 // Copied from the G's stack: once the semaphore has the token, the G may go on elsewhere and its frame be gone.
-                let foreign = foreign;
+                let by_a_thread = foreign;
                 let waits = semaphore.commit(me);
                 if !waits {
                     self.waits_no_more();
-                } else if foreign && let Some(sched) = crate::sched::home() {
+                } else if by_a_thread && let Some(sched) = crate::sched::home() {
                     // A thread does not come by the scheduler afterwards: if nobody polls, an M is to.
                     crate::sched::wake::wake_p(sched);
                 }

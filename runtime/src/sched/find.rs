@@ -493,6 +493,18 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
     }
 }
 
+/// A spinner found a G, perhaps before it looked at the timers of other Ps, and need not have woken another to do so.
+///
+/// *The timer left to a spinner*: an M that parks leaves a due timer of an idle P to the spinner that there is (see `idle_timers`), which takes
+/// a G from the global queue and is busy from then on. Its barrier comes after it stepped back: either it sees that P here, or the one that
+/// parks sees no spinner.
+pub(crate) fn leave_timers(sched: &'static Sched) {
+    let (until, _) = idle_timers(sched, 0);
+    if until != 0 {
+        timers::wake_net_poller(sched, until);
+    }
+}
+
 /// The earlier of `until` (0 = never) and the timers of all idle Ps, and whether one of those is due already.
 ///
 /// A timer that is due is left to a spinner, if there is one: it looks at the timers of all Ps before it rests, and then breaks the poll. Without

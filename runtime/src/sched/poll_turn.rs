@@ -234,6 +234,26 @@ mod models {
         });
     }
 
+    /// An M that releases a P with a due timer leaves it to a spinner, which finds a G: that one sees the timer, or the first no spinner.
+    #[test]
+    fn loom_a_timer_left_to_a_spinner_is_seen_when_the_spinner_finds_something_else() {
+        loom::model(|| {
+            let world = World::new();
+            world.idle.start_spin();
+            let theirs = Arc::clone(&world);
+            let parks = thread::spawn(move || {
+                // Relaxed on purpose: the barrier of the protocol must be enough.
+                theirs.heap.store(7, Ordering::Relaxed);
+                theirs.idle.step_back();
+                theirs.idle.spinning() > 0
+            });
+            world.idle.stop_spin();
+            let seen = world.heap.load(Ordering::Relaxed) == 7;
+            let left = parks.join().expect("no panic");
+            assert!(seen || !left, "nobody runs the timer");
+        });
+    }
+
     /// The last waiter is woken while an M that saw it is about to block for ever: it does not, or is broken.
     #[test]
     fn loom_a_poller_does_not_block_for_ever_when_the_last_waiter_is_woken() {

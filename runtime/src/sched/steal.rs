@@ -197,10 +197,14 @@ fn took_runnext(m: &'static M, p: &'static P, victim: &'static P, g: GRef) -> Pi
     Pick::new(g, Source::Stolen, Rule::Order)
 }
 
-/// After a spinner found a G: it stops being one, and wakes the next, so that Ms ramp up one by one. Go: `resetspinning`.
+/// After a spinner found a G: it stops being one, and wakes the next, so that Ms ramp up one by one, if the policy lets it.
+/// Go: `resetspinning`.
 pub(crate) fn found_while_spinning(m: &'static M) {
     find::stop_counting(m, true);
     wake::wake_for_work(m.sched, m.tracer(), true);
+    if !m.sched.policy.trusts_spinners() {
+        find::leave_timers(m.sched);
+    }
 }
 
 #[cfg(test)]
