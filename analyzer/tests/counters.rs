@@ -32,9 +32,10 @@ fn every_switch_is_exact_and_agrees_with_the_time_that_gs_ran() {
     };
     assert_eq!(clock["exact"], true, "{clock}");
     assert_eq!(clock["n"], counters["intervals"]);
-    assert_eq!(clock["low"], clock["high"]);
-    // A G has a CPU for no more than the time that it runs; what the readings cost is not in it.
-    let total = clock["total"].as_f64().expect("a number");
+    // A G has a CPU for no more than the time that it runs; what the readings cost is not in it, and is known from a few null readings only.
+    let number = |field: &str| clock[field].as_f64().expect("a number");
+    let total = number("total");
+    assert!(number("low") < total && total <= number("high"), "{clock}");
     let running = counters["running_ns"].as_f64().expect("a number");
     assert!(
         0.0 < total && total <= running + 1.0,
