@@ -17,5 +17,6 @@
 
 pub mod program;
 pub mod recording;
+pub mod threads;
 
 pub use recording::Recording;

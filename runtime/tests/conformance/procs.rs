@@ -248,10 +248,15 @@ fn stops() {
         for _ in 0..STOPS {
             wait_until_it_runs_beside_this_one();
             inspect::run_queues();
-            for n in [3, 2] {
-                wait_until_it_runs_beside_this_one();
-                set_procs(n);
-            }
+        }
+        let mut counted = 0;
+        while counted < STOPS {
+            // The M that is woken for the third P may take the G there, whose P goes away again: that is not what is asked.
+            wait_until_it_runs_beside_this_one();
+            set_procs(3);
+            wait_until_it_runs_beside_this_one();
+            counted += usize::from(inspect::dump().contains("\nP2 idle "));
+            set_procs(2);
         }
         // Without a G of its own this M would steal the other one.
         wait_until_it_runs_beside_this_one();
@@ -298,7 +303,7 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
     let test = "procs::after_a_stop_each_g_goes_on_on_its_p_and_its_m";
     let recording = Recording::whole(command(test, "stops").env(ENV_COUNTERS, "none"));
     let mut running = Running::default();
-    // After how many stops of each kind they went on, and after how many of these on the same Ms.
+    // Per kind: stops after which two Gs go on that have a P each and all Ps, and those after which one of them did not go on on its M.
     let mut stops: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
     let mut before = None;
     let mut procs = 2;
@@ -315,7 +320,7 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
                 let Some((kind, gs)) = before.take() else {
                     continue;
                 };
-                // A third P without a G has an M that steals, maybe from a P whose M is still on its way; and that P goes away again.
+                // Beside a third P it may be stolen, also from a P whose M is still on its way.
                 let stay = gs.values().all(|(p, _)| p.0 < 2);
                 if let Some((p, on)) = gs.get(&g)
                     && procs == 2
@@ -324,7 +329,7 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
                 {
                     let seen = stops.entry(kind as u64).or_default();
                     seen.0 += 1;
-                    seen.1 += usize::from(*on == m);
+                    seen.1 += usize::from(*on != m);
                     assert_eq!(running.p.get(&m), Some(p), "{g} after {kind:?}");
                 }
             }
@@ -332,10 +337,10 @@ fn after_a_stop_each_g_goes_on_on_its_p_and_its_m() {
         }
     }
     for kind in [StwKind::Inspect, StwKind::SetProcs] {
-        let (seen, same) = stops.get(&(kind as u64)).copied().unwrap_or_default();
-        // The M is best effort, as in Go: the old one may still be on its way to where it is looked for.
-        assert!(same > 0, "{kind:?}: {same} of {seen}");
-        println!("{kind:?}: {seen} seen, {same} on the same M");
+        let (seen, missed) = stops.get(&(kind as u64)).copied().unwrap_or_default();
+        assert!(seen >= STOPS / 2, "{kind:?}: {seen} stops seen");
+        // As Go's test: on which M is best effort, as the old one may still be on its way to where it is looked for.
+        assert!(missed * 4 <= seen, "{kind:?}: {missed} of {seen}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use gmp_runtime::{Tally, checkpoint, go, time};
 use gmp_testing::program::{command, part, succeed};
+use gmp_testing::threads::rounds_of_sysmon;
 
 use crate::{count, run};
 
@@ -23,21 +24,6 @@ fn time_slices_are_watched_again_after_all_ps_were_idle() {
     });
 }
 
-/// How often sysmon went to sleep, of the one runtime of this process.
-fn rounds() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("readable");
-    let of_sysmon = |task: std::fs::DirEntry| {
-        let read = |name| std::fs::read_to_string(task.path().join(name)).ok();
-        let status =
-            read("status").filter(|_| read("comm").is_some_and(|c| c == "gmp-sysmon\n"))?;
-        let switches = status
-            .lines()
-            .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?;
-        switches.trim().parse::<u64>().ok()
-    };
-    tasks.flatten().filter_map(of_sysmon).sum()
-}
-
 #[test]
 fn sysmon_pauses_for_longer_after_as_many_rounds_as_the_policy_says() {
     const TEST: &str = "monitor::sysmon_pauses_for_longer_after_as_many_rounds_as_the_policy_says";
@@ -51,9 +37,9 @@ fn sysmon_pauses_for_longer_after_as_many_rounds_as_the_policy_says() {
     let patient = policy.ends_with("1000000");
     run(1, &policy, move || {
         // The P is busy all the time.
-        let (began, before) = (Instant::now(), rounds());
+        let (began, before) = (Instant::now(), rounds_of_sysmon());
         if patient {
-            while rounds() - before < 40 {
+            while rounds_of_sysmon() - before < 40 {
                 checkpoint();
             }
             return;
@@ -62,7 +48,7 @@ fn sysmon_pauses_for_longer_after_as_many_rounds_as_the_policy_says() {
             checkpoint();
         }
         // 1, 2, 4 ms and so on: the 20th pause alone would be of minutes. A pause may be interrupted once by nothing.
-        let rounds = rounds() - before;
+        let rounds = rounds_of_sysmon() - before;
         assert!(rounds < 20, "{rounds}");
     });
 }

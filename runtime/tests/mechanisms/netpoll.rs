@@ -10,6 +10,7 @@ use gmp_runtime::net::{TcpListener, TcpStream};
 use gmp_runtime::{JoinHandle, Tally, go, time};
 use gmp_testing::Recording;
 use gmp_testing::program::{command, part, says, succeed};
+use gmp_testing::threads::sleeps;
 use gmp_trace::event::{Event, Kind, MKind, Placed, Via};
 use gmp_trace::ids::MId;
 use gmp_trace::order::Ordered;
@@ -209,19 +210,6 @@ fn cpu_time() -> Duration {
     time(usage.ru_utime) + time(usage.ru_stime)
 }
 
-/// Times that threads of this process went to sleep by themselves: each is a time that one woke up.
-fn naps() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("readable");
-    let naps = |task: std::fs::DirEntry| {
-        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("voluntary_ctxt_switches"))?;
-        line.rsplit('\t').next()?.trim().parse::<u64>().ok()
-    };
-    tasks.flatten().filter_map(naps).sum()
-}
-
 #[test]
 fn an_idle_process_with_a_poller_thread_sleeps() {
     const TEST: &str = "netpoll::an_idle_process_with_a_poller_thread_sleeps";
@@ -235,9 +223,9 @@ fn an_idle_process_with_a_poller_thread_sleeps() {
         let (_gs, _writers) = readers(1);
         // A socket that nobody writes to, and a timer far away: somebody waits for both, and nobody wakes for anything.
         time::sleep(Duration::from_millis(50));
-        let (cpu, naps_before) = (cpu_time(), naps());
+        let (cpu, naps_before) = (cpu_time(), sleeps(|_| true));
         time::sleep(Duration::from_millis(400));
-        let (cpu, naps) = (cpu_time() - cpu, naps() - naps_before);
+        let (cpu, naps) = (cpu_time() - cpu, sleeps(|_| true) - naps_before);
         assert!(cpu < Duration::from_millis(100), "{cpu:?}");
         assert!(naps < 100, "{naps}");
     });

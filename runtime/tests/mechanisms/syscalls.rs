@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use gmp_runtime::{Tally, blocking, go, procs, set_procs, syscall};
 use gmp_testing::program::{command, part, succeed};
+use gmp_testing::threads::rounds_of_sysmon;
 
 use crate::{count, run};
 
-/// Long enough for many rounds of sysmon. No test waits for something in this time: they say that it does not happen.
-const MANY_ROUNDS: Duration = Duration::from_millis(40);
+/// Waits until sysmon has looked so often that it would have taken a P that it may take. For a process with one runtime.
+fn sysmon_looks_often() {
+    let before = rounds_of_sysmon();
+    while rounds_of_sysmon() < before + 60 {
+        std::thread::yield_now();
+    }
+}
 
 #[test]
 fn sysmon_takes_the_p_of_a_call_that_others_wait_for() {
@@ -41,12 +46,17 @@ fn every_call_hands_its_p_off_at_once() {
 
 #[test]
 fn no_call_gives_its_p_away_though_others_wait() {
-    run(1, "syscall=never", || {
+    const TEST: &str = "syscalls::no_call_gives_its_p_away_though_others_wait";
+    let Some(policy) = part() else {
+        succeed(&mut command(TEST, "syscall=never"));
+        return;
+    };
+    run(1, &policy, || {
         let ran = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&ran);
         let other = go(move || theirs.store(true, Ordering::SeqCst));
         syscall(|| {
-            std::thread::sleep(MANY_ROUNDS);
+            sysmon_looks_often();
             assert!(!ran.load(Ordering::SeqCst));
         });
         assert_eq!(count(Tally::SyscallExits), 1);
@@ -91,12 +101,17 @@ fn a_p_that_stays_with_its_call_is_stopped_with_the_world() {
 
 #[test]
 fn a_p_that_is_needed_stays_as_long_as_syscall_after_says() {
-    run(1, "syscall_after=10s", || {
+    const TEST: &str = "syscalls::a_p_that_is_needed_stays_as_long_as_syscall_after_says";
+    let Some(policy) = part() else {
+        succeed(&mut command(TEST, "syscall_after=10s"));
+        return;
+    };
+    run(1, &policy, || {
         let ran = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&ran);
         let other = go(move || theirs.store(true, Ordering::SeqCst));
         syscall(|| {
-            std::thread::sleep(MANY_ROUNDS);
+            sysmon_looks_often();
             assert!(!ran.load(Ordering::SeqCst));
         });
         assert_eq!(count(Tally::Retakes), 0);

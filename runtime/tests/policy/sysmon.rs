@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gmp_runtime::{Tally, checkpoint, go, stats, syscall, yield_now};
+use gmp_testing::threads::rounds_of_sysmon;
 use gmp_trace::event::{Event, PreemptCause};
 
 use crate::{History, hold_until, run};
@@ -102,33 +103,17 @@ fn sysmon_is_how_soon_a_long_system_call_loses_its_p() {
     assert_eq!(retakes(&slow), 0);
 }
 
-/// How often the monitor thread of this process went to sleep so far.
-fn sysmon_sleeps() -> u64 {
-    for task in std::fs::read_dir("/proc/self/task").expect("there are threads") {
-        let folder = task.expect("readable").path();
-        let name = std::fs::read_to_string(folder.join("comm")).unwrap_or_default();
-        if name.trim() == "gmp-sysmon" {
-            let status = std::fs::read_to_string(folder.join("status")).expect("it lives");
-            let line = status
-                .lines()
-                .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
-            return line.and_then(|n| n.trim().parse().ok()).expect("a number");
-        }
-    }
-    0
-}
-
 pub fn a_thousand_rounds() {
-    run(1, || hold_until(|| sysmon_sleeps() > 1_000));
+    run(1, || hold_until(|| rounds_of_sysmon() > 1_000));
 }
 
 /// With Go's cap: 50 rounds, then the pauses double up to 10 ms.
 pub fn rounds_in_400_ms() {
     run(1, || {
-        hold_until(|| sysmon_sleeps() > 0);
-        let (began, before) = (Instant::now(), sysmon_sleeps());
+        hold_until(|| rounds_of_sysmon() > 0);
+        let (began, before) = (Instant::now(), rounds_of_sysmon());
         hold_until(|| began.elapsed() > Duration::from_millis(400));
-        let slept = sysmon_sleeps() - before;
+        let slept = rounds_of_sysmon() - before;
         // By the clock, since this thread may have been held up.
         let most = 70 + began.elapsed().as_millis() as u64 / 10;
         assert!(slept <= most, "{slept} times");
