@@ -36,6 +36,11 @@ impl<A> TimerHeap<A> {
         self.entries.first().map(|e| e.when)
     }
 
+    /// What is in it, in no order.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &A> {
+        self.entries.iter().map(|e| &e.action)
+    }
+
     /// Adds an entry.
     pub(crate) fn add(&mut self, when: u64, action: A) {
         self.entries.push(Entry {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gmp_runtime::{Builder, go, set_procs, time, yield_now};
+use gmp_runtime::{Builder, blocking, go, set_procs, time, yield_now};
 
 /// More than the entries from which a heap is tidied up when one is added.
 const TIMERS: usize = 200;
@@ -115,6 +115,41 @@ fn the_functions_of_stopped_timers_may_do_anything_when_they_are_dropped() {
                 is_well();
             });
         }
+    }
+}
+
+/// A stop of the world by a thread, too, finds stopped timers in the heaps of Ps that go away.
+#[test]
+fn threads_that_change_the_number_of_ps_run_no_drop_in_the_stopped_world() {
+    for in_drop in DROPS {
+        run(4, move || {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let gs: Vec<_> = (0..4)
+                .map(|_| {
+                    let dropped = Arc::clone(&dropped);
+                    go(move || {
+                        for _ in 0..TIMERS {
+                            let guard = Guard::new(in_drop, &dropped);
+                            time::after_func(Duration::from_secs(60), move || {
+                                let _holds = &guard;
+                            })
+                            .stop();
+                            yield_now();
+                        }
+                    })
+                })
+                .collect();
+            blocking(|| {
+                let resizer = std::thread::spawn(|| {
+                    for n in (1..=4).cycle().take(40) {
+                        set_procs(n);
+                    }
+                });
+                resizer.join().expect("no panic");
+            });
+            gs.into_iter().for_each(|g| g.join().expect("no panic"));
+            is_well();
+        });
     }
 }
 

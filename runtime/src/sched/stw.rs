@@ -29,6 +29,7 @@ use crate::netpoll::Wait;
 use crate::sched::g::GRef;
 use crate::sched::m::{self, M};
 use crate::sched::p::P;
+use crate::sched::timers::RemovedTimers;
 use crate::sched::{Locked, Sched, find, preempt, run, sysmon, wake};
 use crate::sys::futex;
 use crate::time::now_ns;
@@ -292,14 +293,16 @@ pub(crate) fn set_procs(sched: &'static Sched, want: impl FnOnce() -> Option<u32
     if !sched.world.take() {
         return sched.procs();
     }
+    // Dropped when the world goes on, outside of everything: it may be the user's to drop.
+    let mut removed = RemovedTimers::new();
     let before = sched.procs();
     let n = want().map_or(before, |n| n.clamp(1, MAX_PROCS as u32));
     if n != before {
         match m::running().filter(|(m, _)| std::ptr::eq(m.sched, sched)) {
-            Some((m, g)) => resize_from_g(m, g, n),
+            Some((m, g)) => resize_from_g(m, g, n, &mut removed),
             None => foreign::with(sched, |tracer| {
                 let stopped = stop(sched, tracer, None, StwKind::SetProcs, None);
-                resize(sched, tracer, n, PId(0));
+                resize(sched, tracer, n, PId(0), &mut removed);
                 stopped.start(tracer, None);
             }),
         }
@@ -308,12 +311,13 @@ pub(crate) fn set_procs(sched: &'static Sched, want: impl FnOnce() -> Option<u32
     before
 }
 
-fn resize_from_g(m: &'static M, g: GRef, n: u32) {
+fn resize_from_g(m: &'static M, g: GRef, n: u32, removed: &mut RemovedTimers) {
     let sched = m.sched;
     let own = m.held_p();
     let stopped = stop(sched, m.tracer(), Some(own), StwKind::SetProcs, None);
     let keeps = own.id.0 < n;
-    resize(sched, m.tracer(), n, if keeps { own.id } else { PId(0) });
+    let heir = if keeps { own.id } else { PId(0) };
+    resize(sched, m.tracer(), n, heir, removed);
     if !keeps {
         change_p(m, g, sched.p(PId(0)));
     }
@@ -352,8 +356,15 @@ fn change_p(m: &'static M, g: GRef, to: &'static P) {
     );
 }
 
-/// The world is stopped: makes or retires Ps. Retired ones give their Gs to the global queue and their timers to `heir`.
-fn resize(sched: &'static Sched, tracer: &mut Tracer, n: u32, heir: PId) {
+/// The world is stopped: makes or retires Ps. Retired ones give their Gs to the global queue, their timers to `heir`, and those that were
+/// stopped to `removed`.
+fn resize(
+    sched: &'static Sched,
+    tracer: &mut Tracer,
+    n: u32,
+    heir: PId,
+    removed: &mut RemovedTimers,
+) {
     let old = sched.procs();
     (0..n).for_each(|i| sched.make_p(PId(i)));
     let heir = sched.p(heir);
@@ -380,7 +391,7 @@ fn resize(sched: &'static Sched, tracer: &mut Tracer, n: u32, heir: PId) {
             };
             tracer.emit(tracer.now(), event);
         }
-        p.timers.move_to(&heir.timers);
+        p.timers.move_to(&heir.timers, removed);
         let dead: Vec<GRef> = p.free.borrow_mut().drain(..).collect();
         sched.lock().free.extend(dead);
         p.set_state(PState::Dead);

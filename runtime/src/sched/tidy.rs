@@ -7,13 +7,31 @@ thread_local! {
 }
 
 /// Drops what belongs to others. No lock is held. See `retire` for what becomes of values of users.
-pub(crate) fn tidy<T>(values: T) {
-    TIDIES.set(true);
+pub(crate) fn drop_for_others<T>(values: T) {
+    let _until_the_end = Tidying::begin();
     drop(values);
-    TIDIES.set(false);
 }
 
-/// Whether what is dropped now is dropped by [`tidy`].
+/// Whether what is dropped now is dropped by [`drop_for_others`].
 pub(crate) fn is_tidying() -> bool {
     TIDIES.get()
+}
+
+/// Ends also by a panic.
+struct Tidying {
+    before: bool,
+}
+
+impl Tidying {
+    fn begin() -> Tidying {
+        Tidying {
+            before: TIDIES.replace(true),
+        }
+    }
+}
+
+impl Drop for Tidying {
+    fn drop(&mut self) {
+        TIDIES.set(self.before);
+    }
 }

@@ -30,7 +30,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::tidy::tidy;
+use super::tidy::drop_for_others;
 use crate::shim::{AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::timer::TimerHeap;
 
@@ -511,9 +511,8 @@ impl<W, A> TimerSet<W, A> {
     }
 
     /// Moves all entries to another heap: this one's P is no more. The world is stopped, so nobody moves the other way; timers may be
-    /// stopped and moved meanwhile.
-    pub(crate) fn move_to(&self, other: &TimerSet<W, A>) {
-        let mut removed = Removed::new();
+    /// stopped and moved meanwhile. Those that are in no heap afterwards go to `removed`.
+    pub(crate) fn move_to(&self, other: &TimerSet<W, A>, removed: &mut Removed<W, A>) {
         let mut heap = self.lock();
         let mut heir = other.lock();
         while let Some((when, entry)) = heap.pop_first() {
@@ -536,14 +535,30 @@ impl<W, A> TimerSet<W, A> {
         self.publish(&heap);
         other.publish(&heir);
     }
+
+    /// The runtime of this heap has ended, and nothing in it fires any more: its timers are stopped, and belong to no heap, so that they can be
+    /// set in another runtime. The entries stay where they are: they may be the user's to drop, and there is no G any more that could.
+    pub(crate) fn abandon(&self) {
+        for entry in self.lock().actions() {
+            if let Entry::Timer(timer) = entry {
+                let mut state = timer.lock();
+                timer.leave(&mut state);
+                // A channel's goes on for who looks at the channel.
+                if !timer.is_chan {
+                    state.when = UNARMED;
+                }
+            }
+        }
+    }
 }
 
 /// Entries that were taken out of a heap. Declared before the guard of the heap's lock, and so dropped after it: the last of a timer may
 /// be the user's to drop (`retire`).
-struct Removed<W, A>(Vec<Entry<W, A>>);
+pub(crate) struct Removed<W, A>(Vec<Entry<W, A>>);
 
 impl<W, A> Removed<W, A> {
-    fn new() -> Removed<W, A> {
+    /// None.
+    pub(crate) fn new() -> Removed<W, A> {
         Removed(Vec::new())
     }
 }
@@ -551,7 +566,7 @@ impl<W, A> Removed<W, A> {
 impl<W, A> Drop for Removed<W, A> {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            tidy(std::mem::take(&mut self.0));
+            drop_for_others(std::mem::take(&mut self.0));
         }
     }
 }
@@ -645,6 +660,27 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_of_an_abandoned_heap_can_be_set_in_another() {
+        let (ended, set) = (Set::new(), Set::new());
+        let (timer, ticker) = (
+            Arc::new(Timer::new(1, false)),
+            Arc::new(Timer::new(2, true)),
+        );
+        assert!(!set_to(&ended, &timer, 10, 0));
+        assert!(!set_to(&ended, &ticker, 20, 5));
+        assert!(ticker.block().add && ended.add(&ticker).is_none());
+        ended.abandon();
+        assert!(!timer.stop(), "it was to fire no more");
+        assert!(!set_to(&set, &timer, 30, 0));
+        // Whoever waited for its channel in the runtime that ended does so for ever; this is another.
+        assert!(ticker.block().add && set.add(&ticker) == Some(20));
+        assert_eq!(due(&set, 20), Some((2, 20)));
+        assert_eq!(due(&set, 25), Some((2, 25)));
+        assert_eq!(due(&set, 30), Some((1, 30)));
+        assert_eq!(due(&set, 30), Some((2, 30)));
+    }
+
+    #[test]
     fn a_channels_timer_is_in_a_heap_while_somebody_waits() {
         let (set, timer) = (Set::new(), Arc::new(Timer::new(1, true)));
         assert!(!set_to(&set, &timer, 10, 0));
@@ -675,8 +711,9 @@ mod tests {
                     2 => prop_assert_eq!(timers[i].stop(), model.remove(&i).is_some()),
                     3 => {
                         // Through another heap and back.
-                        set.move_to(&other);
-                        other.move_to(&set);
+                        let mut removed = Removed::new();
+                        set.move_to(&other, &mut removed);
+                        other.move_to(&set, &mut removed);
                     }
                     _ => {
                         now += t / 4;

@@ -1,7 +1,7 @@
 //! Timers: a heap for each P, run by the scheduling loop, as in Go.
 //!
-//! A timer lives in the heap of the P that started it (the policy `timers` changes that). Who runs it when it is due: that P at the top of `find_runnable`, or a
-//! spinning thief in its last pass over that P (the timer is run there, not moved). What it does, its [`TimerAction`], runs on
+//! A timer lives in the heap of the P that started it (the policy `timers` changes that). Who runs it when it is due: that P at the top of
+//! `find_runnable`, or a spinning thief in its last pass over that P (the timer is run there, not moved). What it does, its [`TimerAction`], runs on
 //! the scheduler's stack with no lock held and must not block.
 //!
 //! Starting a timer that is the earliest of its heap, or moving one to an earlier time, must wake somebody who would otherwise sleep too
@@ -24,7 +24,7 @@ use crate::sched::m::{self, M};
 use crate::sched::p::P;
 use crate::sched::park::{Claim, Unparker, Winner};
 use crate::sched::poll_turn::Turn;
-use crate::sched::timer_set::{Change, Due, Firing, Timer, TimerSet};
+use crate::sched::timer_set::{Change, Due, Firing, Removed, Timer, TimerSet};
 use crate::sched::wake;
 use crate::time::now_ns;
 
@@ -53,6 +53,8 @@ pub(crate) struct Action {
 
 /// A P's timers. What is added for certain is a waiter that nothing else wakes.
 pub(crate) type Timers = TimerSet<Unparker, Action>;
+/// What was taken out of them.
+pub(crate) type RemovedTimers = Removed<Unparker, Action>;
 
 /// A timer that can be stopped and set anew.
 pub(crate) struct TimerHandle(Arc<Timer<Action>>);

@@ -54,7 +54,6 @@ impl Once {
                 self.0.store(true, Ordering::Release);
             }
         }
-        preempt::checkpoint();
         if self.is_done() {
             return;
         }
