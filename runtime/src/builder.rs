@@ -111,7 +111,8 @@ impl Builder {
 
     /// Starts the runtime, runs `main` as its first G, and returns what that returned.
     ///
-    /// Other Gs that have not ended then are abandoned: they never run again and their stacks are not unwound.
+    /// Other Gs that have not ended then are abandoned: they never run again and their stacks are not unwound. Its timers are stopped, and
+    /// can be set again in another runtime. Threads outside that wait then, for a timer or for the network, wait for ever.
     /// The runtime's memory is kept for the rest of the process, because threads in system calls may still come back to it.
     ///
     /// # Panics
@@ -139,6 +140,8 @@ impl Builder {
             let body = move || {
                 let result = catch_unwind(AssertUnwindSafe(main));
                 let panicked = result.is_err();
+                // Relaxed: for the search for deadlocks, which finds this M running until it parks.
+                sched.main_ended.store(true, Ordering::Relaxed);
                 theirs.set(result);
                 panicked
             };

@@ -113,7 +113,7 @@ impl PollDesc {
                 let waits = semaphore.commit(me);
                 if !waits {
                     self.waits_no_more();
-                } else if by_a_thread && let Some(sched) = crate::sched::home() {
+                } else if by_a_thread && let Some(sched) = crate::sched::of_caller() {
                     // A thread does not come by the scheduler afterwards: if nobody polls, an M is to.
                     crate::sched::wake::wake_p(sched);
                 }
@@ -142,7 +142,7 @@ impl PollDesc {
     /// One waiter less.
     fn waits_no_more(&self) {
         if self.waiters.fetch_sub(1, Ordering::SeqCst) == 1
-            && let Some(sched) = crate::sched::home()
+            && let Some(sched) = crate::sched::of_caller()
         {
             crate::sched::find::nobody_waits(sched);
         }

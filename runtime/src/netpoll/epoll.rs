@@ -112,8 +112,9 @@ impl Poller {
             .push(desc);
     }
 
-    /// Says that `n` waiters whose tokens [`Poller::poll`] gave were woken; whether nobody waits any more. After they were made runnable, so that nobody believes meanwhile
-    /// that nothing is waited for: an M that parks then would find all goroutines asleep.
+    /// Says that `n` waiters whose tokens [`Poller::poll`] gave were woken; whether nobody waits any more. After they
+    /// were made runnable, so that nobody believes meanwhile that nothing is waited for: an M that parks then would find all
+    /// goroutines asleep.
     pub(crate) fn woken(&self, n: usize) -> bool {
         self.waiters.fetch_sub(n as u32, Ordering::SeqCst) == n as u32
     }

@@ -16,7 +16,7 @@ use gmp_trace::ids::{MId, PId};
 use crate::limits::{ENDED_TIDS, SHUTDOWN_PATIENCE};
 use crate::sched::m::{self, M};
 use crate::sched::states::MState;
-use crate::sched::{Sched, async_preempt, poller_thread, run, sysmon, wake};
+use crate::sched::{Sched, async_preempt, deadlock, poller_thread, run, sysmon, wake};
 use crate::tracer::{Tracer, foreign};
 
 impl Sched {
@@ -75,10 +75,7 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
         // For ever: see `poller_thread`. Nobody can have it: no M has started.
         let _ = sched.poll_turn.take();
     }
-    // Relaxed: for the deadlock detector, which runs on threads that are started later.
-    sched
-        .runner_tid
-        .store(crate::sys::thread::gettid(), Ordering::Relaxed);
+    sched.runner_tid.announce();
     super::set_home(sched);
     foreign::with(sched, |tracer| {
         tracer.emit(tracer.now(), Event::Procs { procs });
@@ -95,11 +92,12 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
         spawn_thread(poller_thread::NAME.into(), move || {
             poller_thread::run(sched, id)
         });
+        sched.poller_tid.wait();
     }
     let id = next_mid(sched);
     spawn_thread("gmp-sysmon".into(), move || sysmon::run(sched, id));
-    // The deadlock detector must know it before the main G can wait for something.
-    sysmon::wait_for_start(sched);
+    // The deadlock detector must know these threads before the main G can wait for something.
+    sched.sysmon_tid.wait();
     sched.measures.calibrate();
     foreign::with(sched, spawn_main);
 }
@@ -132,6 +130,7 @@ pub(crate) fn stop(sched: &'static Sched) {
         }
         std::thread::sleep(Duration::from_micros(50));
     }
+    sched.ps().for_each(|p| p.timers.abandon());
     foreign::forget(sched);
     if let Some(spool) = &sched.spool {
         if let Some(plan) = &sched.counters {
@@ -160,6 +159,7 @@ pub(crate) fn new_m(sched: &'static Sched) -> &'static M {
     let id = MId(locked.next_mid);
     locked.next_mid += 1;
     locked.ms += 1;
+    locked.has_begun = true;
     let m: &'static M = Box::leak(Box::new(M::new(
         id,
         sched,
@@ -235,12 +235,12 @@ fn end_m(m: &'static M) {
     let mut locked = m.sched.lock();
     locked.ms -= 1;
     if m.ends.get() {
-        locked.ending_ms -= 1;
         locked.all_ms.retain(|other| !std::ptr::eq(*other, m));
         locked.ended_tids.push_back(m.tid.load(Ordering::Relaxed));
         if locked.ended_tids.len() > ENDED_TIDS {
             locked.ended_tids.pop_front();
         }
+        deadlock::check(m.sched, &locked);
     }
 }
 

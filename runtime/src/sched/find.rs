@@ -324,7 +324,12 @@ pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> 
             Some(g) => gs.push(g),
             None => {
                 waiter.unpark_thread();
-                polled(sched, 1);
+                if blocking {
+                    // It has the turn itself, and looks again before it blocks.
+                    sched.poller.woken(1);
+                } else {
+                    polled(sched, 1);
+                }
             }
         }
     }

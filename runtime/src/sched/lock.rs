@@ -5,8 +5,8 @@
 //! switches of threads. A G that suspends while it unwinds is locked until the unwinding is over, because the
 //! count of panics belongs to the thread.
 //!
-//! A G that locked itself and ends as such takes its thread with it: nobody knows what it did to that. The M hands its P off, and
-//! counts as one that no longer runs, for the sake of the deadlock detector, before its thread is really over.
+//! A G that locked itself and ends as such takes its thread with it: nobody knows what it did to that. The M hands its P off and ends. Its
+//! thread goes on for a while, as one that is not the runtime's: what it has of its own is dropped, which may be the user's and ready a G.
 
 use std::sync::atomic::Ordering;
 
@@ -123,9 +123,6 @@ pub(crate) fn g_ended(m: &'static M, g: GRef) {
 pub(crate) fn leave(m: &'static M) {
     let p = wake::release_p(m, PStopReason::Locked);
     wake::handoff_p(m.sched, m.tracer(), p);
-    let mut locked = m.sched.lock();
-    locked.ending_ms += 1;
-    deadlock::check(m.sched, &mut locked);
 }
 
 /// This M's locked G is not running: lets the P go and sleeps until the G can run. `None` when the runtime ends.
@@ -148,7 +145,7 @@ pub(crate) fn wait_for_locked_g(m: &'static M) -> Option<Pick> {
         // is on its way, and whoever is on the list of sleepers would be woken a second time when the runtime ends.
         if !m.next_pick_is_there() {
             locked.idle_locked.push(m);
-            deadlock::check(m.sched, &mut locked);
+            deadlock::check(m.sched, &locked);
         }
     }
     m.sleep();

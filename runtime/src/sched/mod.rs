@@ -1,10 +1,10 @@
 //! The scheduler: its shared state, and nothing else.
 //!
 //! `README.md` in this folder is the text to read: states, protocols step by step, lock order, why no wake-up is lost.
-//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads), [`states`] (their legal steps); [`runq`], [`global_queue`],
-//! [`idle`], [`poll_turn`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`], [`world`] (where they wait); [`wake`], [`park`], [`steal`],
-//! [`find`], [`syscall`], [`lock`], [`preempt`], [`preempt_signal`], [`async_preempt`], [`pin`] (the decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`],
-//! [`template`] (the loops); [`default_procs`] (how many Ps); [`measures`], [`schedtrace`] (what is known of it all).
+//! The files, from the bottom up: [`g`], [`p`], [`m`] (what is scheduled, the right to run, the threads), [`states`] (their legal steps);
+//! [`runq`], [`global_queue`], [`idle`], [`poll_turn`], [`wait_queue`], [`claim`], [`timer_set`], [`timers`], [`world`] (where they wait);
+//! [`wake`], [`park`], [`steal`], [`find`], [`syscall`], [`lock`], [`preempt`], [`preempt_signal`], [`async_preempt`], [`pin`] (the
+//! decisions); [`run`], [`sysmon`], [`poller_thread`], [`stw`], [`deadlock`], [`boot`], [`template`] (the loops); [`default_procs`] (how many Ps); [`measures`], [`schedtrace`] (what is known of it all).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{
@@ -31,6 +31,7 @@ use crate::sched::pin::Pins;
 use crate::sched::poll_turn::PollTurn;
 use crate::sched::template::Template;
 use crate::sched::world::World;
+use crate::sys::thread::Tid;
 
 pub(crate) mod async_preempt;
 pub(crate) mod boot;
@@ -120,8 +121,8 @@ pub(crate) struct Sched {
     pub(crate) shutdown: AtomicBool,
     /// Sysmon's sleep: 1 = it sleeps until somebody wakes it. A futex word.
     pub(crate) sysmon_wait: AtomicU32,
-    /// The life of sysmon: see its constants.
-    pub(crate) sysmon_life: AtomicU32,
+    /// How far sysmon is.
+    pub(crate) sysmon_life: sysmon::Life,
     /// Whether the poller thread was started and has not ended.
     pub(crate) poller_thread: AtomicBool,
     /// What to do with the counters of threads that ended or run: all blocks ever made.
@@ -137,13 +138,20 @@ pub(crate) struct Sched {
     /// What `GMP_DEBUG` asks for.
     pub(crate) debug: Debug,
     /// The kernel's number of the thread that waits for the main G.
-    pub(crate) runner_tid: AtomicU32,
+    pub(crate) runner_tid: Tid,
     /// The kernel's number of sysmon's thread.
-    pub(crate) sysmon_tid: AtomicU32,
+    pub(crate) sysmon_tid: Tid,
+    /// The poller thread's kernel number.
+    pub(crate) poller_tid: Tid,
     /// The seed of the Ms' random numbers.
     pub(crate) seed: u64,
     /// Whether the possible deadlock beside foreign threads was reported already.
     pub(crate) deadlock_warned: AtomicBool,
+    /// All Gs waited when it was looked last, and only threads that are not the runtime's, if any were there, could ready one. Changed
+    /// under the lock. See `deadlock`.
+    pub(crate) deadlock_watched: AtomicBool,
+    /// The main G has ended.
+    pub(crate) main_ended: AtomicBool,
 }
 
 /// What is behind the scheduler's lock.
@@ -158,9 +166,9 @@ pub(crate) struct Locked {
     pub(crate) all_ms: Vec<&'static M>,
     /// Ms made and not ended.
     pub(crate) ms: usize,
-    /// Of those, Ms whose thread is about to end.
-    pub(crate) ending_ms: usize,
-    /// The threads of the Ms that ended last: the kernel may still know them.
+    /// An M was made.
+    pub(crate) has_begun: bool,
+    /// The threads of the Ms that ended last: they may still be there, and drop what is the user's.
     pub(crate) ended_tids: VecDeque<u32>,
     /// The time of the Ps.
     pub(crate) cpu: CpuTime,
@@ -203,7 +211,7 @@ impl Sched {
                 idle_ps: Vec::new(),
                 all_ms: Vec::new(),
                 ms: 0,
-                ending_ms: 0,
+                has_begun: false,
                 ended_tids: VecDeque::new(),
                 cpu: CpuTime::new(),
                 idle_locked: Vec::new(),
@@ -221,7 +229,7 @@ impl Sched {
             polling: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             sysmon_wait: AtomicU32::new(0),
-            sysmon_life: AtomicU32::new(sysmon::RUNS),
+            sysmon_life: sysmon::Life::new(),
             poller_thread: AtomicBool::new(false),
             tallies: Mutex::new(Vec::new()),
             max_ms: AtomicUsize::new(max_ms),
@@ -229,10 +237,13 @@ impl Sched {
             template: Template::new(),
             measures: Measures::new(),
             debug: Debug::default(),
-            runner_tid: AtomicU32::new(0),
-            sysmon_tid: AtomicU32::new(0),
+            runner_tid: Tid::unknown(),
+            sysmon_tid: Tid::unknown(),
+            poller_tid: Tid::unknown(),
             seed,
             deadlock_warned: AtomicBool::new(false),
+            deadlock_watched: AtomicBool::new(false),
+            main_ended: AtomicBool::new(false),
         }
     }
 
@@ -337,11 +348,14 @@ pub(crate) fn timer_home() -> &'static Sched {
     }
 }
 
+/// The runtime of the caller: that of its M, else of threads.
+pub(crate) fn of_caller() -> Option<&'static Sched> {
+    m::current().map(|m| m.sched).or_else(home)
+}
+
 /// The network poller of the current runtime.
 pub(crate) fn netpoller() -> std::io::Result<&'static Poller> {
-    m::current()
-        .map(|m| m.sched)
-        .or_else(home)
+    of_caller()
         .map(|s| &s.poller)
         .ok_or_else(|| std::io::Error::other("no gmp runtime runs in this process"))
 }

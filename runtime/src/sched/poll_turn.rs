@@ -12,7 +12,7 @@
 //! out of it; if nobody is blocked a spinner is wanted ([`Turn`]).
 //!
 //! Who wakes the last one that waited for the network: (1) write that nobody waits, (2) full barrier, (3) look whether the turn is taken, and
-//! break whoever has it. Who blocks for ever looks in (4) whether anybody waits, too, and does not block if nobody does.
+//! break whoever has it for ever. Who blocks for ever looks in (4) whether anybody waits, too, and does not block if nobody does.
 //!
 //! *Blocked for nobody*: an M sees a waiter, another wakes that waiter, and the M blocks for ever. It counts as one that may bring work, so
 //! that nobody finds all goroutines asleep when they are. One of the two barriers comes first, as below.
@@ -57,10 +57,8 @@ impl PollTurn {
 
     /// After the last one that waited for the network was woken: whether who has the turn is to be broken out of the poll.
     pub(crate) fn blocks_for_nobody(&self) -> bool {
-        // The waker's full barrier, between the number of waiters and the word: pairs with the one in `say`.
-        fence(Ordering::SeqCst);
-        // Relaxed: ordered by the fence.
-        self.last.load(Ordering::Relaxed) == 0
+        // Only who blocks for ever does so for nobody; any other comes back by itself. The barrier is between the number of waiters and the words.
+        self.ask(u64::MAX) == Turn::TooLong
     }
 
     /// Takes the turn, unless somebody has it.

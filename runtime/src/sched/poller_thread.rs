@@ -1,7 +1,8 @@
 //! The poller thread, under the policy `netpoll=thread`: it alone polls the network, and it waits for the next timer.
 //!
-//! To everybody else it is the M that is blocked in the poller: the turn (`poll_turn`) is taken from beginning to end. So no M polls, blocking or not, and neither does
-//! sysmon; an M that finds nothing parks at once; who adds a timer, and an M that parks while it knows one, breaks the wait if it is too long.
+//! To everybody else it is the M that is blocked in the poller: the turn (`poll_turn`) is taken from beginning to end. So no M polls,
+//! blocking or not, and neither does sysmon; an M that finds nothing parks at once; who adds a timer, and an M that parks while it knows one,
+//! breaks the wait if it is too long.
 //! What this thread does about a timer that is due is to wake a spinner: it holds no P and runs none. A heap whose P is busy is left
 //! to that, and is nothing to wake up for again and again.
 //!
@@ -18,7 +19,7 @@ use crate::sched::{Sched, deadlock, find, timers, wake};
 use crate::time::now_ns;
 use crate::tracer::Tracer;
 
-/// The thread's name, by which the search for deadlocks knows that it is ours.
+/// The thread's name.
 pub(crate) const NAME: &str = "gmp-netpoll";
 
 /// In [`super::poll_turn`]: no timer is known.
@@ -28,11 +29,12 @@ const FOR_EVER: u64 = 0;
 pub(crate) fn run(sched: &'static Sched, id: MId) {
     let mut tracer = Tracer::start(sched.spool.as_ref(), id, MKind::Netpoll, NAME);
     sched.keep_tally(&tracer);
+    sched.poller_tid.announce();
     while !sched.is_shutdown() {
         let wait = next_timer(sched, &mut tracer);
         if wait == Wait::Forever && sched.poller.waiters() == 0 {
             // *The last waiter*: its G may have run and all Ms parked before it was counted as woken, below. They took it for one that waits.
-            deadlock::check(sched, &mut sched.lock());
+            deadlock::check(sched, &sched.lock());
         }
         tracer.quiet(tracer.now());
         let gs = find::poll(sched, &mut tracer, wait);

@@ -307,7 +307,7 @@ pub(crate) fn stop_m(m: &'static M) -> Option<()> {
             return None;
         }
         locked.idle_ms.push(m);
-        deadlock::check(m.sched, &mut locked);
+        deadlock::check(m.sched, &locked);
     }
     sleep_until_given_a_p(m)
 }

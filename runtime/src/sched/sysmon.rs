@@ -1,10 +1,11 @@
 //! The monitor thread: it needs no P and looks after what the Ms can't.
 //!
 //! Every round, 20 us to 10 ms apart: take Ps from system calls that last, ask Gs to give way whose time slice is used up, poll
-//! the network if nobody has for 10 ms, look whether the default number of Ps changed, print a line of `schedtrace`. While all Ps are idle or the world is stopped it sleeps until it is woken.
+//! the network if nobody has for 10 ms, look whether the default number of Ps changed, look for a deadlock if the program is watched for one,
+//! print a line of `schedtrace`. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
 use gmp_policy::view::RetakeView;
@@ -12,25 +13,63 @@ use gmp_trace::event::{MKind, PState, PreemptCause, RetakeCause};
 use gmp_trace::ids::MId;
 
 use crate::netpoll::Wait;
+use crate::sched::deadlock::Watch;
 use crate::sched::p::P;
 use crate::sched::schedtrace::Schedtrace;
-use crate::sched::{Sched, deadlock, default_procs, find, preempt, stw, wake};
+use crate::sched::{Sched, default_procs, find, preempt, stw, wake};
 use crate::sys::futex;
 use crate::time::now_ns;
 use crate::tracer::Tracer;
 use gmp_trace::event::Event;
 
-/// In `Sched::sysmon_life`: it runs, or has not begun.
-pub(crate) const RUNS: u32 = 0;
+/// It runs, or has not begun.
+const RUNS: u32 = 0;
 /// It is to end, and is woken from its short sleeps for it.
 const ENDS: u32 = 1;
 /// It has ended: its part of the trace and its counters are complete.
 const ENDED: u32 = 2;
 
+/// How far sysmon is: a word that only moves forward.
+pub(crate) struct Life(AtomicU32);
+
+impl Life {
+    /// It has not begun.
+    pub(crate) fn new() -> Life {
+        Life(AtomicU32::new(RUNS))
+    }
+
+    /// Asks it to end.
+    fn ask(&self) {
+        // *Over before it was asked*: it may have seen the shutdown itself and have ended, and who waits for its end would go on waiting.
+        // Relaxed: nothing passes this way but the word itself.
+        let asked = self
+            .0
+            .compare_exchange(RUNS, ENDS, Ordering::Relaxed, Ordering::Relaxed);
+        if asked.is_ok() {
+            futex::wake_one(&self.0);
+        }
+    }
+
+    /// Sleeps, until it is asked to end at most.
+    fn sleep(&self, delay: Duration) {
+        futex::wait(&self.0, RUNS, Some(delay));
+    }
+
+    /// It ends.
+    fn end(&self) {
+        // Release pairs with the acquire in `has_ended`.
+        self.0.store(ENDED, Ordering::Release);
+    }
+
+    /// Whether it has ended.
+    fn has_ended(&self) -> bool {
+        // Acquire pairs with the release at its end: what it counted and recorded is there.
+        self.0.load(Ordering::Acquire) == ENDED
+    }
+}
+
 /// The longest sleep while all Ps are idle.
 const DEEP_SLEEP: Duration = Duration::from_secs(60);
-/// The same where only a thread that is not the runtime's could wake a G: nobody says when it ends.
-const FOREIGN_LOOK: Duration = Duration::from_secs(1);
 
 /// What sysmon saw of a P when it last looked.
 #[derive(Clone, Copy, Default)]
@@ -57,26 +96,15 @@ pub(crate) fn wake(sched: &Sched) {
     }
 }
 
-/// Waits until its thread is there and known by its number.
-pub(crate) fn wait_for_start(sched: &Sched) {
-    // Relaxed: the number alone is waited for.
-    while sched.sysmon_tid.load(Ordering::Relaxed) == 0 {
-        futex::wait(&sched.sysmon_tid, 0, None);
-    }
-}
-
 /// Asks it to end. The runtime is shut down already.
 pub(crate) fn end(sched: &Sched) {
-    // Release, with the acquire in `has_ended`: nothing passes this way but the word itself, which only moves forward.
-    sched.sysmon_life.store(ENDS, Ordering::Release);
-    futex::wake_one(&sched.sysmon_life);
+    sched.sysmon_life.ask();
     wake(sched);
 }
 
 /// Whether it has ended.
 pub(crate) fn has_ended(sched: &Sched) -> bool {
-    // Acquire pairs with the release at its end: what it counted and recorded is there.
-    sched.sysmon_life.load(Ordering::Acquire) == ENDED
+    sched.sysmon_life.has_ended()
 }
 
 /// The thread's body. Ends when the runtime does.
@@ -88,24 +116,21 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         "gmp-sysmon",
     );
     sched.keep_tally(&tracer);
-    // Relaxed: a number by itself; see `wait_for_start`.
-    sched
-        .sysmon_tid
-        .store(crate::sys::thread::gettid(), Ordering::Relaxed);
-    futex::wake_one(&sched.sysmon_tid);
+    sched.sysmon_tid.announce();
     sched.default_procs.watch_this_thread();
     let mut schedtrace = Schedtrace::new(&sched.debug);
     let mut looked_at_default = 0;
+    let mut watch = Watch::new();
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
     while !sched.is_shutdown() {
         tracer.quiet(tracer.now());
         if !schedtrace.is_on() && (sched.is_idle() || sched.is_stopping()) {
-            deep_sleep(sched);
+            deep_sleep(sched, &watch);
             idle_rounds = 0;
         }
         let delay = Duration::from_nanos(sched.policy.sysmon_delay_ns(idle_rounds));
-        futex::wait(&sched.sysmon_life, RUNS, Some(delay));
+        sched.sysmon_life.sleep(delay);
         tracer.awake();
         if sched.is_shutdown() {
             break;
@@ -118,27 +143,25 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         } else {
             idle_rounds += 1
         }
+        watch.look(sched, now);
         schedtrace.print_if_due(sched, now);
     }
     tracer.awake();
     tracer.emit(tracer.now(), Event::MExit {});
     tracer.finish();
-    sched.sysmon_life.store(ENDED, Ordering::Release);
+    sched.sysmon_life.end();
 }
 
-/// Sleeps until a P is busy again, a timer is due, or the runtime ends.
-fn deep_sleep(sched: &Sched) {
+/// Sleeps until a P is busy again, by a timer for example, or the runtime ends; no longer than until
+/// the next look for a deadlock.
+fn deep_sleep(sched: &Sched, watch: &Watch) {
     sched.sysmon_wait.store(1, Ordering::SeqCst);
     // See `wake`: the count of idle Ps is read without an order of its own.
     fence(Ordering::SeqCst);
     if (sched.is_idle() || sched.is_stopping()) && !sched.is_shutdown() {
-        let warned = deadlock::was_warned_of(sched);
         // The Ms watch the timers themselves; the longer limit only guards against a thread that was stopped from outside.
-        let limit = if warned { FOREIGN_LOOK } else { DEEP_SLEEP };
+        let limit = watch.next_look(sched).unwrap_or(DEEP_SLEEP);
         futex::wait(&sched.sysmon_wait, 1, Some(limit));
-        if warned {
-            deadlock::check(sched, &mut sched.lock());
-        }
     }
     sched.sysmon_wait.store(0, Ordering::SeqCst);
 }
@@ -214,4 +237,17 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         }
     }
     taken
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Life;
+
+    #[test]
+    fn what_has_ended_stays_so_when_it_is_asked_to_end() {
+        let life = Life::new();
+        life.end();
+        life.ask();
+        assert!(life.has_ended());
+    }
 }

@@ -1,13 +1,18 @@
 //! Deadlock and too many threads: when a program ends because it cannot go on, and what it says. Go: `crash_test.go`.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use gmp_runtime::net::TcpListener;
 use gmp_runtime::sync::Mutex;
-use gmp_runtime::{Builder, blocking, channel, go, lock_os_thread, set_max_threads};
+use gmp_runtime::sync::chan::Sender;
+use gmp_runtime::time::after_func;
+use gmp_runtime::{Builder, blocking, channel, go, lock_os_thread, set_max_threads, yield_now};
 use gmp_testing::program::{command, is_part, stderr};
+use gmp_trace::version::ENV_POLICY;
 
 use crate::program::alone;
 
@@ -60,14 +65,88 @@ pub fn play(part: &str) {
             std::thread::spawn(|| std::io::stdin().read_to_string(&mut String::new()));
             never();
         },
+        // Each starts the next and ends; the last sends.
+        "chain" => || {
+            fn next(tx: Sender<()>, left: u32) {
+                match left {
+                    0 => tx.send(()).expect("open"),
+                    _ => drop(std::thread::spawn(move || next(tx, left - 1))),
+                }
+            }
+            for _ in 0..20 {
+                let (tx, rx) = channel(0);
+                std::thread::spawn(move || next(tx, 100));
+                rx.recv().expect("sent");
+            }
+        },
+        // Before one is gone the next begins: none is there in every listing of the threads.
+        "churn" => || {
+            for i in 0..5_000 {
+                let (tx, rx) = channel(0);
+                std::thread::spawn(move || tx.send(i).expect("open"));
+                assert_eq!(rx.recv(), Ok(i));
+            }
+        },
+        // What a G left to its thread is dropped when that ends with it, after all Gs have gone to sleep.
+        "leaves" => || {
+            for i in 0..20 {
+                let (tx, rx) = channel(0);
+                drop(go(move || {
+                    lock_os_thread();
+                    LEFT.set(Some(SendsLate(i, tx)));
+                }));
+                assert_eq!(rx.recv(), Ok(i));
+            }
+        },
+        // The last act of each is to start a timer, which nothing waits for but this G.
+        "timers" => || {
+            for i in 0..300 {
+                let (tx, rx) = channel(1);
+                std::thread::spawn(move || {
+                    let began = Instant::now();
+                    while began.elapsed() < Duration::from_micros(i) {
+                        std::hint::spin_loop();
+                    }
+                    after_func(Duration::from_micros(300), move || {
+                        tx.try_send(()).expect("room");
+                    });
+                });
+                rx.recv().expect("sent");
+            }
+        },
         "many" => || {
             let gs: Vec<_> = (0..5).map(|_| go(never)).collect();
             gs.into_iter().for_each(|g| g.join().expect("never"));
         },
         "ends" => || (0..10).for_each(|_| ends_locked()),
+        "abandons" => return abandon(),
         other => panic!("no part {other}"),
     };
     builder().run(main);
+}
+
+/// Sends when it is dropped, a while after.
+struct SendsLate(u32, Sender<u32>);
+
+impl Drop for SendsLate {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(5));
+        self.1.send(self.0).expect("open");
+    }
+}
+
+thread_local! {
+    static LEFT: Cell<Option<SendsLate>> = const { Cell::new(None) };
+}
+
+/// The main G ends while others wait for ever, each in a runtime of its own.
+fn abandon() {
+    for _ in 0..100 {
+        builder().run(|| {
+            (0..3).for_each(|_| drop(go(never)));
+            (0..20).for_each(|_| yield_now());
+        });
+    }
 }
 
 /// What the program says that ends by a deadlock.
@@ -134,9 +213,9 @@ fn a_thread_that_ends_as_the_last_looks_for_the_deadlock() {
     assert!(said.contains("goroutine 1 [mutex"), "{said}");
 }
 
-#[test]
-fn the_end_of_the_last_thread_that_could_wake_a_g_is_noticed() {
+fn end_is_noticed(debug: &str) {
     let mut child = alone("foreign")
+        .env("GMP_DEBUG", debug)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -161,12 +240,51 @@ fn the_end_of_the_last_thread_that_could_wake_a_g_is_noticed() {
 }
 
 #[test]
+fn the_end_of_the_last_thread_that_could_wake_a_g_is_noticed() {
+    end_is_noticed("");
+    // Then sysmon does not sleep deeply.
+    end_is_noticed("schedtrace=60000");
+}
+
+fn ends_by_itself(part: &mut Command) {
+    let output = part.output().expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn a_program_that_ends_is_no_deadlock() {
     let output = alone("ends").output().expect("it starts");
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_main_g_that_ends_before_others_is_no_deadlock() {
+    ends_by_itself(&mut alone("abandons"));
+}
+
+#[test]
+fn threads_that_each_start_the_next_are_no_deadlock() {
+    ends_by_itself(&mut alone("chain"));
+}
+
+#[test]
+fn threads_that_end_while_others_begin_are_no_deadlock() {
+    ends_by_itself(&mut alone("churn"));
+}
+
+#[test]
+fn what_the_thread_of_a_locked_g_drops_at_its_end_may_wake_others() {
+    ends_by_itself(&mut alone("leaves"));
+}
+
+#[test]
+fn a_timer_of_a_thread_that_has_ended_is_no_deadlock() {
+    for netpoll in ["loop", "thread"] {
+        ends_by_itself(alone("timers").env(ENV_POLICY, format!("netpoll={netpoll}")));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::blocks::{Block, Blocks};
 use super::layout::{CHUNK, CONTROL, CONTROL_MAGIC, HEADER, TABLE, chunk, control};
@@ -81,6 +81,8 @@ pub struct Spool {
     dir: PathBuf,
     /// Which process made it; see [`fork`].
     generation: u32,
+    /// The kernel's number of the thread that makes segments.
+    thread: OnceLock<u32>,
     control: &'static Map,
     supply: Supply,
     next_writer: AtomicU32,
@@ -148,6 +150,7 @@ impl Spool {
             supply: Supply::new(&dir, control_map, table, options.limit, blocks),
             dir,
             generation: fork::generation(),
+            thread: OnceLock::new(),
             control: control_map,
             next_writer: AtomicU32::new(0),
             tallies: Blocks::new(TALLIES),
@@ -159,17 +162,27 @@ impl Spool {
             }),
         });
         let theirs = Arc::clone(&spool);
-        let (is_there, wait) = std::sync::mpsc::channel();
+        let (there, its_number) = std::sync::mpsc::channel();
         std::thread::Builder::new()
             .name("gmp-spool".into())
             .spawn(move || {
-                drop(is_there);
+                // SAFETY: no preconditions.
+                let tid = unsafe { libc::gettid() };
+                // The other side waits.
+                let _ = there.send(u32::try_from(tid).unwrap_or(0));
                 theirs.supply.prepare();
             })
             .map_err(SpoolError::io("cannot start the thread for", &spool.dir))?;
-        // Until it has its name: the runtime looks for threads that it does not know.
-        let _ = wait.recv() as Result<(), _>;
+        if let Ok(tid) = its_number.recv() {
+            // Nobody else has the spool yet.
+            let _ = spool.thread.set(tid);
+        }
         Ok(spool)
+    }
+
+    /// The kernel's number of the thread that makes segments, which is there until [`Spool::finish`]; 0 if it is not known.
+    pub fn thread(&self) -> u32 {
+        self.thread.get().copied().unwrap_or(0)
     }
 
     /// Begins a stream of events for the calling thread.
