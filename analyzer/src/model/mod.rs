@@ -64,6 +64,43 @@ pub trait Sink {
     fn violation(&mut self, _violation: &Violation) {}
 }
 
+/// A sink behind a reference.
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn damaged(&mut self, id: i64, what: &str) -> bool {
+        (**self).damaged(id, what)
+    }
+    fn odd(&mut self, row: &EventRow, what: &str) {
+        (**self).odd(row, what);
+    }
+    fn event(&mut self, row: &EventRow) {
+        (**self).event(row);
+    }
+    fn g(&mut self, interval: &GInterval) {
+        (**self).g(interval);
+    }
+    fn p(&mut self, interval: &PInterval) {
+        (**self).p(interval);
+    }
+    fn m(&mut self, interval: &MInterval) {
+        (**self).m(interval);
+    }
+    fn wakeup(&mut self, wakeup: &Wakeup) {
+        (**self).wakeup(wakeup);
+    }
+    fn unanswered(&mut self, unanswered: &Unanswered) {
+        (**self).unanswered(unanswered);
+    }
+    fn queue(&mut self, ts: i64, queue: Queue, len: u32) {
+        (**self).queue(ts, queue, len);
+    }
+    fn moved(&mut self, row: &EventRow, to: i64) {
+        (**self).moved(row, to);
+    }
+    fn violation(&mut self, violation: &Violation) {
+        (**self).violation(violation);
+    }
+}
+
 /// Several sinks behind one.
 impl Sink for Vec<&mut dyn Sink> {
     fn event(&mut self, row: &EventRow) {

@@ -12,7 +12,6 @@ use gmp_trace::ids::{GId, SiteId};
 use inferno::flamegraph::{self, Options};
 use rustc_hash::FxHashMap;
 
-use super::stats::ByRef;
 use super::summary::doubts;
 use super::{Output, Subject};
 use crate::model::{GInterval, GState, Sink};
@@ -117,14 +116,14 @@ pub fn fold(subject: &Subject<'_>) -> anyhow::Result<Folded> {
     for process in subject.processes {
         folded.names(Names::of(subject.store, subject.run.run, process.process)?);
         // Spawns before the window tell the chains of those within it.
-        let mut clip = SpawnsToo(Clip::new(subject.selection.clone(), ByRef(&mut folded)));
+        let mut clip = SpawnsToo(Clip::new(subject.selection.clone(), &mut folded));
         pass::pass(subject.store, subject.run, process, &mut clip)?;
     }
     Ok(folded)
 }
 
 /// Passes spawns on even when they are not selected.
-struct SpawnsToo<'a>(Clip<ByRef<'a, Folded>>);
+struct SpawnsToo<'a>(Clip<&'a mut Folded>);
 
 impl Sink for SpawnsToo<'_> {
     fn event(&mut self, row: &EventRow) {

@@ -5,13 +5,11 @@ use std::io::Write;
 use gmp_store::Store;
 use gmp_store::run::Run;
 use gmp_trace::event::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::stats::{self, Latency, Stats};
+use super::stats::{self, Latency, Part, Stats};
 use super::{Output, Subject, counters};
 use crate::cli::ReportKind;
-use crate::frame;
-use crate::names::Names;
 use crate::time::human;
 use crate::words::count;
 use clap::ValueEnum;
@@ -21,18 +19,18 @@ use clap::ValueEnum;
 /// # Errors
 /// When the database cannot be read or the output not written.
 pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
-    let mut parts = Vec::new();
-    for process in subject.processes {
-        let (stats, passed) = stats::collect(subject, process)?;
-        let names = Names::of(subject.store, subject.run.run, process.process)?;
-        let sites = frame::by_site(&frame::gs(&stats.gs)?)?;
-        parts.push((process, stats, passed, names, sites));
-    }
+    let parts = Part::all(subject)?;
     if subject.json {
         let times = subject.selection.has_times();
         let processes: Vec<_> = parts
             .iter()
-            .map(|(process, stats, passed, ..)| {
+            .map(|part| {
+                let Part {
+                    process,
+                    stats,
+                    passed,
+                    ..
+                } = part;
                 json!({
                     "process": process.process,
                     "pid": process.pid,
@@ -49,15 +47,19 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        let run = subject.run;
-        let value = json!({
-            "run": run.run, "quality": quality(run), "lost": run.lost, "only": subject.selection.words(), "processes": processes,
-        });
+        let value = json_head(subject, processes);
         return output.text("summary.json", |out| Ok(writeln!(out, "{value}")?));
     }
     output.text("summary.txt", |out| {
         head(subject.run, out)?;
-        for (process, stats, passed, names, sites) in &parts {
+        for part in &parts {
+            let Part {
+                process,
+                stats,
+                passed,
+                names,
+                sites,
+            } = part;
             if parts.len() > 1 {
                 writeln!(out, "\nprocess {} (pid {})", process.process, process.pid)?;
             }
@@ -108,6 +110,14 @@ fn known_counters(stats: &Stats) -> Vec<[String; 5]> {
     let mut lines = counters.map_or(Vec::new(), |c| counters::lines(c, &c.all));
     lines.retain(|[.., n, _]| !n.is_empty());
     lines
+}
+
+/// What of a report in JSON is of the whole run, around what it says of each process.
+pub fn json_head(subject: &Subject<'_>, processes: Vec<Value>) -> Value {
+    let run = subject.run;
+    json!({
+        "run": run.run, "quality": quality(run), "lost": run.lost, "only": subject.selection.words(), "processes": processes,
+    })
 }
 
 /// What the run was, and how far its figures can be trusted.

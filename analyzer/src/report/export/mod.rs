@@ -150,7 +150,7 @@ fn export(
     for process in subject.processes {
         let names = Names::of(subject.store, subject.run.run, process.process)?;
         tracks.process(process.process, names);
-        let mut clip = Clip::new(subject.selection.clone(), super::stats::ByRef(&mut tracks));
+        let mut clip = Clip::new(subject.selection.clone(), &mut tracks);
         pass::pass(subject.store, subject.run, process, &mut clip)?;
     }
     tracks

@@ -15,10 +15,10 @@ use minijinja::{AutoEscape, Environment};
 use serde_json::{Value, json};
 
 use super::flamegraph::{self, Folded};
-use super::stats::{self, ByRef, Stats};
+use super::stats::{self, Part, Stats};
 use super::summary::{quality, smt};
 use super::{Output, Subject, counters};
-use crate::frame::{self, SiteTimes};
+use crate::frame::SiteTimes;
 use crate::model::{Sink, Wakeup};
 use crate::names::Names;
 use crate::pass::{self, Passed};
@@ -56,23 +56,23 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
 }
 
 fn page(subject: &Subject<'_>, process: &Process) -> anyhow::Result<String> {
-    let (stats, passed) = stats::collect(subject, process)?;
-    let sites = frame::by_site(&frame::gs(&stats.gs)?)?;
+    let Part {
+        stats,
+        passed,
+        names,
+        sites,
+        ..
+    } = Part::of(subject, process)?;
     let range = Window {
         from: subject.selection.window.from.max(passed.first_ts),
         to: subject.selection.window.to.min(passed.last_ts),
     };
-    let mut collected = Collected::new(
-        range,
-        &stats,
-        &sites,
-        Names::of(subject.store, subject.run.run, process.process)?,
-    );
+    let mut collected = Collected::new(range, &stats, &sites, names);
     let mut folded = Folded::default();
     folded.names(Names::of(subject.store, subject.run.run, process.process)?);
     {
         let mut both: Vec<&mut dyn Sink> = vec![&mut collected, &mut folded];
-        let mut clip = Clip::new(subject.selection.clone(), ByRef(&mut both));
+        let mut clip = Clip::new(subject.selection.clone(), &mut both);
         pass::pass(subject.store, subject.run, process, &mut clip)?;
     }
     let page = context(
