@@ -12,130 +12,124 @@ use gmp_store::rusqlite::types::ValueRef;
 use gmp_store::rusqlite::{self, Row};
 use gmp_store::scan::Scan;
 use gmp_store::{EventRow, Store, StoreError};
-use gmp_trace::event::{Event, GKind, ObjectKind};
+use gmp_trace::event::{Event, Kind};
 
 use super::Checked;
 use crate::model::Violation;
 
 const RULE: &str = "tables = events";
 
+/// The most columns that one event tells of.
+const WIDTH: usize = 6;
+
 /// One fact: the number of a thing, and what is told of it in one event.
-type Fact = [Option<i64>; 6];
+type Fact = [Option<i64>; WIDTH];
+
+/// The words that a column holds, with the numbers that events have for them; none if it holds numbers.
+type Words = &'static [(u64, &'static str)];
 
 /// A cell that no event can have told.
 const NEVER: i64 = i64::MIN;
 
 /// What one kind of event tells of a thing, as a table keeps it.
 struct Telling {
+    of: Kind,
     table: &'static str,
     /// The columns of a [`Fact`], that with the thing's number first.
     columns: &'static [&'static str],
-    /// The number of the word in the second of them, if that is one.
-    word: Option<fn(&str) -> Option<i64>>,
 }
-
-const SPAWN: usize = 0;
-const EXIT: usize = 1;
-const OBJECT: usize = 2;
-const OPEN: usize = 3;
-const CLOSE: usize = 4;
 
 const TELLINGS: [Telling; 5] = [
     Telling {
+        of: Kind::Spawn,
         table: "g",
         columns: &["g", "kind", "parent", "site", "spawn_ts"],
-        word: Some(|word| {
-            GKind::ALL
-                .iter()
-                .find(|k| k.word() == word)
-                .map(|k| *k as i64)
-        }),
     },
     Telling {
+        of: Kind::Exit,
         table: "g",
         columns: &["g", "exit_ts"],
-        word: None,
     },
     Telling {
+        of: Kind::Object,
         table: "object",
         columns: &["object", "kind", "site"],
-        word: Some(|word| {
-            ObjectKind::ALL
-                .iter()
-                .find(|k| k.word() == word)
-                .map(|k| *k as i64)
-        }),
     },
     Telling {
+        of: Kind::SpanOpen,
         table: "span",
         columns: &["span", "parent", "name", "fields", "g", "open_ts"],
-        word: None,
     },
     Telling {
+        of: Kind::SpanClose,
         table: "span",
         columns: &["span", "close_ts"],
-        word: None,
     },
 ];
 
 /// What an event tells: which [`Telling`] it is, and the fact.
 fn told(row: &EventRow) -> Option<(usize, Fact)> {
     let number = |n: u64| (n != 0).then_some(n as i64);
-    let mut fact = [None; 6];
-    let (telling, cells): (usize, &[Option<i64>]) = match row.event {
-        Event::Spawn { g, kind, site, .. } => (
-            SPAWN,
-            &[
-                number(g.0),
-                Some(kind as i64),
-                number(row.by.0),
-                number(site.0.into()),
-                Some(row.ts),
-            ],
-        ),
-        Event::Exit { .. } => (EXIT, &[number(row.g.0), Some(row.ts)]),
-        Event::Object { object, kind, site } => (
-            OBJECT,
-            &[number(object.0), Some(kind as i64), number(site.0.into())],
-        ),
+    let mut fact = [None; WIDTH];
+    let cells: &[Option<i64>] = match row.event {
+        Event::Spawn { g, kind, site, .. } => &[
+            number(g.0),
+            Some(kind as i64),
+            number(row.by.0),
+            number(site.0.into()),
+            Some(row.ts),
+        ],
+        Event::Exit { .. } => &[number(row.g.0), Some(row.ts)],
+        Event::Object { object, kind, site } => {
+            &[number(object.0), Some(kind as i64), number(site.0.into())]
+        }
         Event::SpanOpen {
             span,
             parent,
             name,
             fields,
-        } => (
-            OPEN,
-            &[
-                number(span.0),
-                number(parent.0),
-                Some(name.0.into()),
-                Some(fields.0.into()),
-                number(row.g.0),
-                Some(row.ts),
-            ],
-        ),
-        Event::SpanClose { span } => (CLOSE, &[number(span.0), Some(row.ts)]),
+        } => &[
+            number(span.0),
+            number(parent.0),
+            Some(name.0.into()),
+            Some(fields.0.into()),
+            number(row.g.0),
+            Some(row.ts),
+        ],
+        Event::SpanClose { span } => &[number(span.0), Some(row.ts)],
         _ => return None,
     };
     fact[..cells.len()].copy_from_slice(cells);
+    let telling = TELLINGS.iter().position(|t| t.of == row.event.kind())?;
     Some((telling, fact))
 }
 
 impl Telling {
-    fn fact(&self, row: &Row<'_>) -> rusqlite::Result<Fact> {
-        let mut fact = [None; 6];
+    /// What a row tells. `words`: of each column.
+    fn fact(&self, row: &Row<'_>, words: &[Words; WIDTH]) -> rusqlite::Result<Fact> {
+        let mut fact = [None; WIDTH];
         for (at, cell) in fact.iter_mut().enumerate().take(self.columns.len()) {
-            *cell = match (row.get_ref(at)?, self.word.filter(|_| at == 1)) {
+            *cell = match (row.get_ref(at)?, words[at]) {
                 (ValueRef::Null, _) => None,
-                (ValueRef::Integer(n), None) => Some(n),
-                (ValueRef::Text(word), Some(number)) => {
-                    let word = std::str::from_utf8(word).ok();
-                    Some(word.and_then(number).unwrap_or(NEVER))
+                (ValueRef::Integer(n), []) => Some(n),
+                (ValueRef::Text(text), words) => {
+                    let word = words.iter().find(|(_, word)| word.as_bytes() == text);
+                    Some(word.map_or(NEVER, |(n, _)| *n as i64))
                 }
                 _ => Some(NEVER),
             };
         }
         Ok(fact)
+    }
+
+    /// The words of each column, by the vocabulary of events.
+    fn words(&self) -> [Words; WIDTH] {
+        let mut words: [Words; WIDTH] = [&[]; WIDTH];
+        for (words, column) in words.iter_mut().zip(self.columns) {
+            let field = self.of.spec().fields.iter().find(|f| f.name == *column);
+            *words = field.map_or(*words, |f| f.words);
+        }
+        words
     }
 
     fn sql(&self) -> String {
@@ -227,10 +221,11 @@ impl Tables {
 /// What a table keeps of a telling.
 fn kept(store: &Store, process: &Process, telling: &Telling) -> rusqlite::Result<Bag> {
     let mut bag = Bag::default();
+    let words = telling.words();
     let mut statement = store.db().prepare(&telling.sql())?;
     let mut rows = statement.query((process.run, process.process))?;
     while let Some(row) = rows.next()? {
-        let fact = telling.fact(row)?;
+        let fact = telling.fact(row, &words)?;
         if tells(&fact) {
             bag.add(&fact);
         }
@@ -289,7 +284,9 @@ fn look_up(
     let sql = format!("{} AND {} IS ?", telling.sql(), telling.columns[0]);
     let mut statement = store.db().prepare_cached(&sql)?;
     let mut rows = statement.query((process.run, process.process, number))?;
-    rows.next()?.map(|row| telling.fact(row)).transpose()
+    rows.next()?
+        .map(|row| telling.fact(row, &telling.words()))
+        .transpose()
 }
 
 fn different(telling: &Telling, kept: &Fact, by_event: &Fact) -> String {
