@@ -55,7 +55,7 @@ use super::{Output, Subject};
 use crate::model::{GInterval, MInterval, PInterval, Queue, Sink, Unanswered, Violation};
 use crate::names::Names;
 use crate::pass;
-use crate::words::count;
+use crate::words::{agree, count};
 
 /// Violations that are printed one by one; the others are counted.
 const SHOWN: usize = 50;
@@ -328,9 +328,10 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
         looked_at.push(passed.events);
         if passed.clamped.n > 0 {
             checked.notes.push(format!(
-                "process {}: {} times were moved so that intervals tile, by at most {} (a thread was held up between the clock and the act)",
+                "process {}: {} {} moved so that intervals tile, by at most {} (a thread was held up between the clock and the act)",
                 process.process,
-                passed.clamped.n,
+                count(passed.clamped.n, "time"),
+                agree(passed.clamped.n, "was", "were"),
                 crate::time::human(passed.clamped.max_ns)
             ));
         }
@@ -357,14 +358,19 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
     unordered(subject, &mut checked)?;
     if run.lost > 0 {
         checked.notes.push(format!(
-            "{} events were lost; they are counted, and all else is checked",
-            run.lost
+            "{} {} lost; {} counted, and all else is checked",
+            count(run.lost, "event"),
+            agree(run.lost, "was", "were"),
+            agree(run.lost, "it is", "they are")
         ));
     }
     if run.resynced > 0 {
         checked.notes.push(format!(
-            "{} events were placed by their time, because those before them are missing",
-            run.resynced
+            "{} {} placed by {} time, because those before {} are missing",
+            count(run.resynced, "event"),
+            agree(run.resynced, "was", "were"),
+            agree(run.resynced, "its", "their"),
+            agree(run.resynced, "it", "them")
         ));
     }
     Ok(checked)

@@ -15,7 +15,7 @@ use crate::model::{Queue, Sink};
 use crate::names::Names;
 use crate::pass;
 use crate::time::{at, human};
-use crate::words::count;
+use crate::words::{agree, count};
 
 /// Prints the selected events.
 ///
@@ -172,7 +172,9 @@ fn sentence(row: &EventRow, names: &Names, lengths: &Lengths) -> String {
         Event::GStatus { state, .. } => format!("{g} is {state}"),
         Event::PStatus { p, state, .. } => format!("{p} is {state}"),
         Event::Object { object, .. } => format!("{} gets its number", names.object(object)),
-        Event::Procs { procs } => format!("there are {procs} Ps"),
+        Event::Procs { procs } => {
+            format!("there {} {}", agree(procs, "is", "are"), count(procs, "P"))
+        }
         Event::Spawn {
             site,
             placed,

@@ -11,7 +11,7 @@ use super::stats::{self, Latency, Part, Stats};
 use super::{Output, Subject, counters};
 use crate::cli::ReportKind;
 use crate::time::human;
-use crate::words::count;
+use crate::words::{agree, count};
 use clap::ValueEnum;
 
 /// Prints the summary.
@@ -95,7 +95,7 @@ pub fn make(subject: &Subject<'_>, output: &Output) -> anyhow::Result<()> {
                     names.site(s.site),
                     count(s.gs, "G"),
                     human(s.running),
-                    if s.gs == 1 { "was" } else { "were" },
+                    agree(s.gs, "was", "were"),
                     human(s.runnable)
                 )?;
             }
@@ -129,11 +129,11 @@ pub fn head(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
     let known = |v: &Option<String>| v.clone().unwrap_or_else(|| "unknown".into());
     writeln!(
         out,
-        "  {} Ps, policy {}, on {} ({} CPUs, {})",
-        run.procs.map_or("?".into(), |p| p.to_string()),
+        "  {}, policy {}, on {} ({}, {})",
+        run.procs.map_or("? Ps".into(), |n| count(n, "P")),
         known(&run.policy),
         known(&run.cpu_model),
-        run.cpus.map_or("?".into(), |p| p.to_string()),
+        run.cpus.map_or("? CPUs".into(), |n| count(n, "CPU")),
         smt(run)
     )?;
     for note in quality(run) {
@@ -159,20 +159,16 @@ pub fn doubts(run: &Run) -> Vec<String> {
     let mut doubts = Vec::new();
     if run.lost > 0 {
         doubts.push(format!(
-            "{} LOST: what happened meanwhile is unknown, and in no sum",
-            match run.lost {
-                1 => "1 event was".to_owned(),
-                n => format!("{n} events were"),
-            }
+            "{} {} LOST: what happened meanwhile is unknown, and in no sum",
+            count(run.lost, "event"),
+            agree(run.lost, "was", "were")
         ));
     }
     if run.unordered > 0 {
         doubts.push(format!(
-            "{} the others: see --report check",
-            match run.unordered {
-                1 => "1 event contradicts".to_owned(),
-                n => format!("{n} events contradict"),
-            }
+            "{} {} the others: see --report check",
+            count(run.unordered, "event"),
+            agree(run.unordered, "contradicts", "contradict")
         ));
     }
     if run.blocked_ns > 0 {
@@ -302,7 +298,7 @@ fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
     let waits: Vec<String> = waits
         .iter()
         .take(4)
-        .map(|(reason, (n, ns))| format!("{reason} {n} times, {}", human(*ns)))
+        .map(|(reason, (n, ns))| format!("{reason} {}, {}", count(*n, "time"), human(*ns)))
         .collect();
     if !waits.is_empty() {
         line(out, "waits", waits.join("; "))?;

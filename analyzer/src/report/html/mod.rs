@@ -24,6 +24,7 @@ use crate::names::Names;
 use crate::pass::{self, Passed};
 use crate::select::{Clip, Window};
 use crate::time::{at, human};
+use crate::words::{agree, count};
 use collect::Collected;
 
 const TEMPLATE: &str = include_str!("../../../assets/report.html");
@@ -158,8 +159,9 @@ fn context(
         .collect();
     if passed.clamped.n > 0 {
         let text = format!(
-            "{} times were moved so that intervals tile, by at most {}: clocks of two threads",
-            passed.clamped.n,
+            "{} {} moved so that intervals tile, by at most {}: clocks of two threads",
+            count(passed.clamped.n, "time"),
+            agree(passed.clamped.n, "was", "were"),
             human(passed.clamped.max_ns)
         );
         notes.push(json!({"level": "note", "text": text}));
@@ -317,7 +319,7 @@ fn wait(w: &Wakeup, collected: &Collected) -> Value {
 
 fn summary(stats: &Stats, passed: &Passed) -> Value {
     let row = |name: &str, key: &str, value: Value, text: String| json!({"name": name, "key": key, "value": value, "text": text});
-    let count = |name: &str, key: &str, kind: Kind| {
+    let counted = |name: &str, key: &str, kind: Kind| {
         let n = stats.counted(kind);
         row(name, key, json!(n), n.map_or("?".into(), |n| n.to_string()))
     };
@@ -328,25 +330,32 @@ fn summary(stats: &Stats, passed: &Passed) -> Value {
     let waits: Vec<Value> = stats
         .waits
         .iter()
-        .map(|(reason, (n, ns))| row(reason, "", json!(n), format!("{n} times, {}", human(*ns))))
+        .map(|(reason, (n, ns))| {
+            row(
+                reason,
+                "",
+                json!(n),
+                format!("{}, {}", count(*n, "time"), human(*ns)),
+            )
+        })
         .collect();
     json!([
         {"group": "Work", "rows": [
             row("Gs", "gs", json!(stats.gs.len()), stats.gs.len().to_string()),
-            count("switches", "starts", Kind::Start),
+            counted("switches", "starts", Kind::Start),
             row("utilisation of the Ps", "utilisation", json!(utilisation), percent),
             row("events", "events", json!(passed.events), passed.events.to_string()),
         ]},
         {"group": "Scheduling", "rows": [
-            count("steals", "steals", Kind::Steal),
+            counted("steals", "steals", Kind::Steal),
             row("Gs stolen", "stolen", json!(stolen), stolen.to_string()),
-            count("queue overflows", "overflows", Kind::Overflow),
-            count("preemptions", "preempts", Kind::Preempt),
+            counted("queue overflows", "overflows", Kind::Overflow),
+            counted("preemptions", "preempts", Kind::Preempt),
         ]},
         {"group": "System calls and threads", "rows": [
-            count("system calls", "syscalls", Kind::SyscallEnter),
-            count("Ps retaken", "retakes", Kind::Retake),
-            count("Ps handed off", "handoffs", Kind::Handoff),
+            counted("system calls", "syscalls", Kind::SyscallEnter),
+            counted("Ps retaken", "retakes", Kind::Retake),
+            counted("Ps handed off", "handoffs", Kind::Handoff),
             row("most threads at once", "threads", json!(threads), threads.map_or("?".into(), |n| n.to_string())),
         ]},
         {"group": "Waits", "rows": waits},
