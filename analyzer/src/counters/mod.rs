@@ -30,7 +30,7 @@ use gmp_trace::version::info;
 use rustc_hash::FxHashMap;
 
 pub use estimate::{Estimate, Null, Sample, Why};
-use readings::{Reading, Readings};
+pub(crate) use readings::{Reading, Readings};
 
 use crate::model::Sink;
 
@@ -108,7 +108,7 @@ struct OnM {
     /// The last interval that ended: its event and its value.
     ended: Option<(i64, Values)>,
     /// Number of the last reading in the stream.
-    last_seq: Option<i64>,
+    last_seq: Option<u64>,
     /// What was counted so far.
     whole: [f64; MOST],
     /// Whether it ran a G.
@@ -222,13 +222,14 @@ impl<'a> Collector<'a> {
     }
 
     fn reading(&mut self, reading: &Reading) {
+        let values = reading.values();
         let on = self.ms.entry(reading.m).or_default();
         if on.starts == 1 && reading.g.is_some() && on.begun.is_some_and(|(g, ..)| g == reading.g) {
-            on.value = Some(reading.values);
+            on.value = Some(values);
         }
         on.starts = 0;
         on.last_seq = Some(reading.m_seq);
-        for (sum, value) in on.whole.iter_mut().zip(reading.values) {
+        for (sum, value) in on.whole.iter_mut().zip(values) {
             *sum += value.unwrap_or(0.0);
         }
     }
@@ -308,14 +309,14 @@ impl<'a> Collector<'a> {
 /// What the null readings of a process counted.
 fn nulls(store: &Store, run: u32, process: u32) -> Result<[Null; MOST], StoreError> {
     let mut nulls = [Null::default(); MOST];
-    let mut last: FxHashMap<MId, i64> = FxHashMap::default();
+    let mut last: FxHashMap<MId, u64> = FxHashMap::default();
     let mut readings = Readings::new(store, run, process);
     while let Some(reading) = readings.before(i64::MAX) {
         let before = last.insert(reading.m, reading.m_seq);
-        if before.is_none_or(|b| b + 1 != reading.m_seq) {
+        if before.is_none_or(|b| b.checked_add(1) != Some(reading.m_seq)) {
             continue;
         }
-        for (null, value) in nulls.iter_mut().zip(reading.values) {
+        for (null, value) in nulls.iter_mut().zip(reading.values()) {
             value.into_iter().for_each(|y| null.add(y));
         }
     }
@@ -344,7 +345,9 @@ impl Sink for Collector<'_> {
             | Event::SyscallExitBlocked { .. } => self.stop(row.m, row.ts),
             Event::MExit {} => {
                 let on = self.ms.entry(row.m).or_default();
-                on.closed = on.last_seq.is_some_and(|s| s + 1 == row.m_seq as i64);
+                on.closed = on
+                    .last_seq
+                    .is_some_and(|s| s.checked_add(1) == Some(row.m_seq));
             }
             Event::Exit { .. } => {
                 self.stop(row.m, row.ts);

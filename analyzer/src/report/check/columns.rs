@@ -7,7 +7,7 @@ use gmp_trace::ids::{GId, PId};
 use gmp_trace::order::{Subject, Subjects};
 
 use super::Checked;
-use super::readings::Reading;
+use crate::counters::Reading;
 use crate::model::Violation;
 
 const RULE: &str = "the columns p, g and by";

@@ -8,7 +8,7 @@ use gmp_trace::ids::MId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Checked;
-use super::readings::Reading;
+use crate::counters::Reading;
 use crate::model::Violation;
 
 #[derive(Clone, Copy, Debug, Default)]
