@@ -173,7 +173,9 @@ struct Checker<'a, 'b> {
 impl Checker<'_, '_> {
     /// Looks at the readings of counters before the event with this id.
     fn readings(&mut self, event: i64) {
-        while let Some(reading) = self.readings.before(event) {
+        while let Some(mut reading) = self.readings.before(event) {
+            // The event that it names itself may be gone; what is said of it is to name one that is there.
+            reading.event = self.last_event;
             let after_gap = self.streams.reading(&reading, self.checked);
             self.columns.reading(&reading, after_gap, self.checked);
             self.readings.reading(&reading, self.checked);
@@ -219,9 +221,9 @@ impl Sink for Checker<'_, '_> {
     }
 
     fn event(&mut self, row: &EventRow) {
+        self.readings(row.id);
         self.last_event = row.id;
         self.checked.events += 1;
-        self.readings(row.id);
         self.counts.event(row);
         self.tables.event(row);
         self.threads.event(row);
