@@ -5,15 +5,16 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gmp_store::Store;
-use gmp_store::entity::{IngestCursor, RunMetric, RunParam};
+use gmp_store::entity::{IngestCursor, ProcessInfo, RunMetric, RunParam};
 use gmp_store::run::Run;
 use gmp_store::rusqlite::types::Value;
 use gmp_trace::clock::Snapshot;
 use gmp_trace::spool::{control, event_cost_ns};
+use gmp_trace::version::info;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::child;
-use crate::cli::{Args, OnFull};
+use crate::cli::Args;
 use crate::clocks::Clocks;
 use crate::ingest::{Ingest, Unread};
 use crate::live::{self, Watch};
@@ -103,12 +104,11 @@ pub fn record(args: &Args) -> anyhow::Result<u8> {
         return Ok(FAILED);
     }
     let whole = finish(args, &mut run, attended.ingest, &clocks, &store, &place.dir)?;
-    let kept = args.on_full == OnFull::Drop || run.lost == 0;
-    Ok(if whole && kept { code } else { FAILED })
+    Ok(if whole { code } else { FAILED })
 }
 
-/// The second half of a recording: what is left of the spool into the database; whether every process could be read, and left an event
-/// if it had any. Shared with `--recover`.
+/// The second half of a recording: what is left of the spool into the database; whether all is there that was to be: every process could be
+/// read, left an event if it had any, and lost nothing if it was to wait for room. Shared with `--recover`.
 pub fn finish(
     args: &Args,
     run: &mut Run,
@@ -139,8 +139,21 @@ pub fn finish(
     } else {
         place::remove(dir);
     }
-    summary::print(args, run, began.elapsed())?;
-    Ok(unread.is_empty() && (run.events > 0 || run.lost == 0))
+    let names_lost = names_lost(store, run.run)?;
+    summary::print(args, run, names_lost, began.elapsed())?;
+    let lost_nothing = run.lost == 0 && names_lost == 0;
+    Ok(unread.is_empty()
+        && (run.events > 0 || run.lost == 0)
+        && (lost_nothing || summary::may_lose(args, run)))
+}
+
+/// How many names the processes of a run had no room for, by their own word.
+fn names_lost(store: &Store, run: u32) -> anyhow::Result<u64> {
+    let stated = ProcessInfo::all(store, run)?.into_iter();
+    Ok(stated
+        .filter(|stated| stated.key == info::NAMES_LOST)
+        .filter_map(|stated| stated.value.parse().ok())
+        .fold(0, u64::saturating_add))
 }
 
 /// Refuses a policy that the program would refuse later.

@@ -8,21 +8,33 @@ use gmp_store::run::Run;
 
 use crate::cli::{Args, OnFull};
 
-/// Prints the summary that the command line asks for.
+/// Prints the summary that the command line asks for. `names_lost`: names that the spool had no room for.
 ///
 /// # Errors
 /// When standard output takes no JSON.
-pub fn print(args: &Args, run: &Run, ingest: Duration) -> anyhow::Result<()> {
+pub fn print(args: &Args, run: &Run, names_lost: u64, ingest: Duration) -> anyhow::Result<()> {
     if !args.quiet {
         talk(args, run, ingest);
     }
     if run.lost > 0 {
         lost(args, run);
     }
+    if names_lost > 0 {
+        let warning = if may_lose(args, run) { "warning: " } else { "" };
+        eprintln!(
+            "gmp-record: {warning}names that were lost: {names_lost} (of places in the source, strings, threads, or facts about the program), because the spool had no room for them; reports have `?` in their place; a --spool folder with more room keeps them"
+        );
+    }
     if args.json {
-        to_stdout(&format!("{}\n", json(args, run, ingest)))?;
+        to_stdout(&format!("{}\n", json(args, run, names_lost, ingest)))?;
     }
     Ok(())
+}
+
+/// Whether it is no failure that something was lost: who asked for `drop` knows that there may be gaps, and whoever recovers a run cannot
+/// record it better.
+pub fn may_lose(args: &Args, run: &Run) -> bool {
+    run.recovered || args.on_full == OnFull::Drop
 }
 
 /// Writes to standard output. Whoever closed it (`head`) has seen enough.
@@ -72,10 +84,10 @@ fn talk(args: &Args, run: &Run, ingest: Duration) {
     );
 }
 
-/// Nobody is to take a trace with gaps for a whole one; who asked for `drop` knows that there may be some.
+/// Nobody is to take a trace with gaps for a whole one.
 fn lost(args: &Args, run: &Run) {
     let more = "a larger --spool-limit, or a --spool folder with more room, gives it more";
-    if run.recovered || args.on_full == OnFull::Drop {
+    if may_lose(args, run) {
         if !args.quiet {
             eprintln!(
                 "gmp-record: warning: {} events were lost because the spool was full; {more}",
@@ -90,7 +102,7 @@ fn lost(args: &Args, run: &Run) {
     }
 }
 
-fn json(args: &Args, run: &Run, ingest: Duration) -> serde_json::Value {
+fn json(args: &Args, run: &Run, names_lost: u64, ingest: Duration) -> serde_json::Value {
     serde_json::json!({
         "output": args.output,
         "run": run.run,
@@ -101,6 +113,7 @@ fn json(args: &Args, run: &Run, ingest: Duration) -> serde_json::Value {
         "ingest_s": ingest.as_secs_f64(),
         "events": run.events,
         "lost": run.lost,
+        "names_lost": names_lost,
         "blocked_s": run.blocked_ns as f64 / 1e9,
         "unordered": run.unordered,
         "resynced": run.resynced,

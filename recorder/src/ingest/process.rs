@@ -21,6 +21,7 @@ use gmp_trace::order::{Note, Ordered, Orderer, Step};
 use gmp_trace::spool::control;
 use gmp_trace::spool::live::{LiveSpool, LiveStream};
 use gmp_trace::spool::tables::Entry;
+use gmp_trace::version::{FORMAT_VERSION, info};
 
 use super::things::Things;
 use crate::machine::Machine;
@@ -159,7 +160,7 @@ impl<'a> ProcessIngest<'a> {
         let spool = self.live.spool();
         for entry in &spool.entries[self.named..] {
             if let Entry::Info { key, value } = entry
-                && key == "executable"
+                && key == info::EXECUTABLE
             {
                 self.process.executable = Some(value.clone());
             }
@@ -340,7 +341,15 @@ impl<'a> ProcessIngest<'a> {
             self.lost(m, None, None, &format!("damaged: {error}"))?;
         }
         self.losses()?;
-        self.things.finish(&self.live.spool())?;
+        let spool = self.live.spool();
+        if spool.names_lost > 0 {
+            self.things.name(Entry::Info {
+                key: info::NAMES_LOST.to_owned(),
+                value: spool.names_lost.to_string(),
+            })?;
+        }
+        self.things.finish(&spool)?;
+        drop(spool);
         if run.clock_kind.is_none() {
             self.describe(run)?;
         }
@@ -393,20 +402,20 @@ impl<'a> ProcessIngest<'a> {
 
     /// What the first process that can be read says about itself holds for the run.
     fn describe(&self, run: &mut Run) -> anyhow::Result<()> {
-        let info = |wanted: &str| self.info(wanted);
+        let said = |wanted: &str| self.info(wanted);
         run.clock_kind = Some(self.process.clock_kind.clone());
-        run.procs = info("procs").and_then(|p| p.parse().ok());
-        run.policy = info("policy");
-        run.runtime_version = info("runtime");
-        run.format_version = Some(gmp_trace::version::FORMAT_VERSION as u32);
-        run.counters = info("counters").or(Some("none".into()));
-        run.counters_reason = info("counters_reason");
-        run.counters_probability = info("counters_probability").and_then(|p| p.parse().ok());
-        if let Some(cpus) = info(gmp_trace::version::info::PINNED_CPUS) {
+        run.procs = said(info::PROCS).and_then(|p| p.parse().ok());
+        run.policy = said(info::POLICY);
+        run.runtime_version = said(info::RUNTIME);
+        run.format_version = Some(FORMAT_VERSION as u32);
+        run.counters = said(info::COUNTERS).or(Some("none".into()));
+        run.counters_reason = said(info::COUNTERS_REASON);
+        run.counters_probability = said(info::COUNTERS_PROBABILITY).and_then(|p| p.parse().ok());
+        if let Some(cpus) = said(info::PINNED_CPUS) {
             // Beside the policy: what it came to on this machine.
             RunParam {
                 run: run.run,
-                name: gmp_trace::version::info::PINNED_CPUS.to_owned(),
+                name: info::PINNED_CPUS.to_owned(),
                 value: gmp_store::rusqlite::types::Value::Text(cpus),
                 unit: None,
             }

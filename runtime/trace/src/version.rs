@@ -54,4 +54,7 @@ pub mod info {
     /// the ticks, `counters_sampling.m3.t12345`: the value holds for the intervals that begin on M3 from then on. An estimate of a
     /// total weighs each reading with its inverse.
     pub const COUNTERS_SAMPLING: &str = "counters_sampling";
+    /// How many entries of `tables` found no room there: names of places in the source, strings, threads, facts like these. Not stated when all
+    /// did. The one fact that is not in `tables` itself, but in [`crate::spool::reader::ProcessSpool::names_lost`].
+    pub const NAMES_LOST: &str = "names_lost";
 }

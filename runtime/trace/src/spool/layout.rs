@@ -80,7 +80,7 @@ pub mod control {
     pub const WRITERS: usize = 8;
     /// Events lost, by all writers; `losses-NNNN` says by which.
     pub const LOST: usize = 9;
-    /// Entries of `tables` that could not be written.
+    /// Entries of `tables` that found no room; one of which only the beginning is there is among them.
     pub const TABLES_LOST: usize = 10;
     /// The most bytes of segments.
     pub const LIMIT: usize = 11;

@@ -46,6 +46,8 @@ pub struct ProcessSpool {
     pub lost: u64,
     /// Its names.
     pub entries: Vec<Entry>,
+    /// Names that found no room: what refers to them stays without one.
+    pub names_lost: u64,
     dir: PathBuf,
     control: View,
     table: View,
@@ -125,6 +127,7 @@ impl ProcessSpool {
             finished: false,
             lost: 0,
             entries: Vec::new(),
+            names_lost: 0,
             dir: dir.to_owned(),
             table: View::open(&dir.join("segments"), TABLE)?,
             control,
@@ -166,6 +169,9 @@ impl ProcessSpool {
         }
         // Relaxed: a count; what was lost before a chunk is told by the chunk.
         self.lost = self.control.word(control::LOST).load(Ordering::Relaxed);
+        // Relaxed: a count too.
+        let names_lost = self.control.word(control::TABLES_LOST);
+        self.names_lost = names_lost.load(Ordering::Relaxed);
         Ok(())
     }
 

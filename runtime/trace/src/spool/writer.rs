@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -99,8 +99,56 @@ impl std::fmt::Debug for Spool {
 
 struct Tables {
     file: File,
+    /// The end of an entry whose beginning is in the file: it goes before all else, or what follows would be read as it.
+    rest: Vec<u8>,
+    /// Entries of which nothing is in the file.
+    lost: u64,
     sites: HashMap<(&'static str, u32, u32), SiteId>,
     strings: HashMap<String, StringId>,
+}
+
+impl Tables {
+    /// With an empty file, which is appended to.
+    fn new(file: File) -> Tables {
+        Tables {
+            file,
+            rest: Vec::new(),
+            lost: 0,
+            sites: HashMap::new(),
+            strings: HashMap::new(),
+        }
+    }
+
+    /// Writes an entry behind all others; one that finds no room is counted.
+    fn append(&mut self, entry: &Entry) {
+        if !self.complete() {
+            self.lost += 1;
+            return;
+        }
+        self.rest = entry.encode();
+        let len = self.rest.len();
+        if !self.complete() && self.rest.len() == len {
+            self.rest.clear();
+            self.lost += 1;
+        }
+    }
+
+    /// Whether all entries that were begun are whole now.
+    fn complete(&mut self) -> bool {
+        while !self.rest.is_empty() {
+            match self.file.write(&self.rest) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return false,
+                Ok(n) => drop(self.rest.drain(..n)),
+            }
+        }
+        true
+    }
+
+    /// Entries that cannot be read, or not yet.
+    fn missing(&self) -> u64 {
+        self.lost + u64::from(!self.rest.is_empty())
+    }
 }
 
 impl Spool {
@@ -155,11 +203,7 @@ impl Spool {
             next_writer: AtomicU32::new(0),
             tallies: Blocks::new(TALLIES),
             losses: Blocks::new(LOSSES),
-            tables: Mutex::new(Tables {
-                file,
-                sites: HashMap::new(),
-                strings: HashMap::new(),
-            }),
+            tables: Mutex::new(Tables::new(file)),
         });
         let theirs = Arc::clone(&spool);
         let (there, its_number) = std::sync::mpsc::channel();
@@ -331,11 +375,11 @@ impl Spool {
     }
 
     fn write(&self, tables: &mut Tables, entry: &Entry) {
-        if tables.file.write_all(&entry.encode()).is_err() {
-            self.control
-                .word(control::TABLES_LOST)
-                .fetch_add(1, Ordering::Relaxed);
-        }
+        tables.append(entry);
+        // Relaxed: a count, which who holds the lock keeps.
+        self.control
+            .word(control::TABLES_LOST)
+            .store(tables.missing(), Ordering::Relaxed);
     }
 }
 
@@ -520,5 +564,70 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.close(chunk::CLOSED | chunk::ENDED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::spool::reader::ProcessSpool;
+    use crate::spool::tables::decode_all;
+
+    fn info(value: &str) -> Entry {
+        Entry::Info {
+            key: "k".into(),
+            value: value.to_owned(),
+        }
+    }
+
+    /// What follows an entry that was cut off was once read as its end.
+    #[test]
+    fn an_entry_that_was_cut_off_is_completed_before_the_next() {
+        let (mut from, to) = std::io::pipe().expect("a pipe");
+        // SAFETY: the descriptor is open; its room is less than one of the entries takes.
+        let room = unsafe { libc::fcntl(to.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
+        // SAFETY: the descriptor is open.
+        let rc = unsafe { libc::fcntl(to.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        assert!(room > 0 && rc == 0);
+        let long = info(&"x".repeat(room as usize));
+        let mut tables = Tables::new(File::from(std::os::fd::OwnedFd::from(to)));
+        // As much of it as there is room for.
+        tables.append(&long);
+        assert_eq!(tables.missing(), 1);
+        tables.append(&info("no room"));
+        assert_eq!(tables.missing(), 2);
+        let mut bytes = vec![0; room as usize];
+        let cut_off = from.read(&mut bytes).expect("readable");
+        assert!(cut_off > 0 && cut_off < long.encode().len());
+        bytes.truncate(cut_off);
+        tables.append(&info("last"));
+        assert_eq!(tables.missing(), 1);
+        drop(tables);
+        from.read_to_end(&mut bytes).expect("readable");
+        let (entries, whole) = decode_all(&bytes);
+        assert_eq!(entries, [long, info("last")]);
+        assert_eq!(whole, bytes.len());
+    }
+
+    #[test]
+    fn names_that_find_no_room_are_counted_for_the_reader() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
+        spool.string("there");
+        let mut read = ProcessSpool::open(spool.dir()).expect("readable");
+        assert_eq!((read.entries.len(), read.names_lost), (1, 0));
+        let full = File::options().write(true).open("/dev/full");
+        spool.tables().file = full.expect("a device");
+        for text in ["not", "neither"] {
+            assert!(spool.string(text).0 > 1);
+        }
+        // It has its number, and is not tried again.
+        spool.string("not");
+        read.refresh().expect("readable");
+        assert_eq!((read.entries.len(), read.names_lost), (1, 2));
+        spool.finish();
     }
 }
