@@ -489,6 +489,20 @@ fn what_was_lost_is_no_violation() {
 }
 
 #[test]
+fn names_that_were_lost_are_no_violation_and_others_are() {
+    let r = Recording::of(&["--procs", "1"], &["ping-pong", "--trips", "10"]);
+    let fault = (Some(1), vec!["what events refer to".to_owned()]);
+    r.tamper("DELETE FROM site WHERE site = 1");
+    assert_eq!(check(&r), fault);
+    r.tamper("INSERT INTO process_info VALUES (1, 1, 'names_lost', '1')");
+    assert_eq!(check(&r), (Some(0), vec![]));
+    let text = r.text(&["--report", "check"]);
+    assert!(text.contains("no room for 1 names"), "{text}");
+    r.tamper("DELETE FROM site WHERE site = 2");
+    assert_eq!(check(&r), fault);
+}
+
+#[test]
 fn losses_are_counted_by_m_and_by_kind() {
     let r = lossy();
     assert_eq!(r.number("SELECT count(*) FROM lost WHERE m IS NULL"), 0);

@@ -1,10 +1,11 @@
 //! The tables agree: what events refer to is there, and there are as many rows as the run says.
 
 use gmp_store::EventRow;
-use gmp_store::entity::Process;
+use gmp_store::entity::{Process, ProcessInfo};
 use gmp_store::{Store, rusqlite};
 use gmp_trace::event::{Event, ObjectKind, ParkReason};
 use gmp_trace::ids::{GId, MId, ObjectId};
+use gmp_trace::version::info;
 use rustc_hash::FxHashSet;
 
 use super::{Checked, Subject};
@@ -78,6 +79,8 @@ pub struct References {
     strings: FxHashSet<u64>,
     /// Whether the event that makes a thing known may be missing.
     lossy: bool,
+    /// How many more names may be missing, because the process had no room for them.
+    names_lost: u64,
     told: FxHashSet<(&'static str, u64)>,
 }
 
@@ -90,6 +93,11 @@ impl References {
         let read = |table: &str, column: &str, keep: &mut dyn FnMut(u64)| {
             numbers(subject.store, process, table, column, keep).map_err(subject.store.sql())
         };
+        let stated = ProcessInfo::all(subject.store, process.run)?.into_iter();
+        let names_lost = stated
+            .filter(|stated| stated.process == process.process)
+            .find(|stated| stated.key == info::NAMES_LOST)
+            .map_or(0, |stated| stated.value.parse().unwrap_or(0));
         let mut found = References {
             gs: Numbers::default(),
             ms: FxHashSet::default(),
@@ -99,6 +107,7 @@ impl References {
             kinds: Vec::new(),
             strings: FxHashSet::default(),
             lossy: !process.finished || subject.run.lost > 0,
+            names_lost,
             told: FxHashSet::default(),
         };
         read("g", "g", &mut |n| found.gs.insert(n))?;
@@ -215,7 +224,7 @@ impl References {
         }
     }
 
-    /// Says it once of each thing.
+    /// Says it once of each thing, unless it is one of the names that were lost.
     fn tell(
         &mut self,
         row: &EventRow,
@@ -224,7 +233,12 @@ impl References {
         name: impl std::fmt::Display,
         checked: &mut Checked,
     ) {
-        if self.told.insert((table, number)) {
+        if !self.told.insert((table, number)) {
+            return;
+        }
+        if matches!(table, "site" | "string") && self.names_lost > 0 {
+            self.names_lost -= 1;
+        } else {
             checked.add(Violation {
                 event: row.id,
                 ts: row.ts,

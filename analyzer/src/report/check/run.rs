@@ -302,6 +302,12 @@ fn of_process(run: &Run, process: &Process, stated: &Stated, told: &Told, checke
         &executable,
         checked,
     );
+    if let Some(n) = stated.get(process.process, info::NAMES_LOST) {
+        checked.notes.push(format!(
+            "process {}: its spool had no room for {n} names; so many may be missing, and all else is checked",
+            process.process
+        ));
+    }
     // One that was recovered may have been elsewhere, or later.
     if !run.recovered {
         same(&name("host"), &process.host, "the run", &run.host, checked);
