@@ -9,7 +9,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use gmp_store::Store;
-use gmp_store::entity::IngestCursor;
 use gmp_store::run::Run;
 use gmp_trace::clock::Snapshot;
 use gmp_trace::spool::control;
@@ -17,7 +16,7 @@ use gmp_trace::spool::reader::ProcessSpool;
 use gmp_trace::spool::tables::Entry;
 use gmp_trace::version::{ENV_SPOOL, info};
 
-use crate::{clocks, machine, place};
+use crate::{begin, clocks, machine, place};
 
 /// The folders of the processes that began to record in `dir`; there is at least one.
 ///
@@ -48,33 +47,12 @@ pub fn begin(store: &Store, dir: &Path, processes: &[PathBuf]) -> anyhow::Result
     let first = processes.first().context("a spool without processes")?;
     let (start, same_boot) = start(&dir, first)?;
     let command = executable(first).unwrap_or_else(|| "?".into());
-    store.transaction(|| -> anyhow::Result<Run> {
-        let run = Run {
-            run: Run::next(store)?,
-            argv: serde_json::json!([command]).to_string(),
-            command,
-            status: "recording".into(),
-            started_realtime_ns: start.realtime_ns as i64,
-            started_boottime_ns: start.boottime_ns as i64,
-            started_monotonic_ns: start.monotonic_ns as i64,
-            host: machine.host.clone(),
-            boot_id: machine.boot_id.clone().filter(|_| same_boot),
-            kernel: machine.kernel.clone().filter(|_| same_boot),
-            cpu_model: machine.cpu_model.clone(),
-            ingest: "running".into(),
-            recorder_version: Some(env!("CARGO_PKG_VERSION").into()),
-            ..Run::default()
-        };
-        run.insert(store)?;
-        IngestCursor {
-            run: run.run,
-            spool: dir.to_string_lossy().into_owned(),
-            process: None,
-            events: 0,
-        }
-        .insert(store)?;
-        Ok(run)
-    })
+    let run = Run {
+        boot_id: machine.boot_id.clone().filter(|_| same_boot),
+        kernel: machine.kernel.clone().filter(|_| same_boot),
+        ..begin::row(command.clone(), &[command], &start, &machine)
+    };
+    store.transaction(|| begin::insert(store, run, &dir))
 }
 
 /// What the clocks said when the first process began, as far as that can be told, and whether it was in this boot of the machine.

@@ -1,12 +1,14 @@
 //! `gmp-record [OPTIONS] [--] PROGRAM [ARGS…]`: runs a program and keeps all that its runtime did in one SQLite file.
 //!
-//! The way of a recording: [`cli`] says what is wanted; [`output`] looks at the database's file; [`place`] chooses where the spool goes; [`child`] runs the program and passes
-//! signals; [`attend`] waits for it; [`ingest`] reads the spool in causal order into the database, while the program runs if the spool gets
-//! full; [`record`] ties them together and [`summary`] tells what came of it. [`recover`] does the second half after a recorder that died, and [`adopt`] the first where there was none. Whatever happens, what was recorded stays in the spool until it
-//! is in the database.
+//! The way of a recording: [`cli`] says what is wanted; [`output`] looks at the database's file; [`place`] chooses where the spool goes;
+//! [`begin`] makes the run's row; [`child`] runs the program and passes signals; [`attend`] waits for it; [`ingest`] reads the spool in causal
+//! order into the database, while the program runs if the spool gets full; [`record`] ties them together and [`summary`] tells what came of
+//! it. [`recover`] does the second half after a recorder that died, and [`adopt`] the first where there was none. Whatever happens, what was
+//! recorded stays in the spool until it is in the database.
 
 mod adopt;
 mod attend;
+mod begin;
 mod child;
 mod cli;
 mod clocks;

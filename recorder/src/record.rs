@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gmp_store::Store;
-use gmp_store::entity::{IngestCursor, ProcessInfo, RunMetric, RunParam};
+use gmp_store::entity::{ProcessInfo, RunMetric, RunParam};
 use gmp_store::run::Run;
 use gmp_store::rusqlite::types::Value;
 use gmp_trace::clock::Snapshot;
@@ -20,7 +20,7 @@ use crate::ingest::{Ingest, Unread};
 use crate::live::{self, Watch};
 use crate::machine::{self, Machine};
 use crate::place::{self, Place};
-use crate::{FAILED, attend, output, summary};
+use crate::{FAILED, attend, begin, output, summary};
 
 /// Records what the command line asks for; the exit code.
 pub fn record(args: &Args) -> anyhow::Result<u8> {
@@ -181,39 +181,19 @@ fn begin(
         .collect();
     let command =
         shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
+    let run = Run {
+        label: args.label.clone(),
+        cwd: std::env::current_dir()
+            .ok()
+            .map(|d| d.to_string_lossy().into_owned()),
+        cpus: machine.cpus,
+        cpu_list: machine.cpu_list.clone(),
+        smt: machine.smt.clone(),
+        event_cost_ns: Some(event_cost_ns()),
+        ..begin::row(command, &words, first, machine)
+    };
     store.transaction(|| -> anyhow::Result<Run> {
-        let run = Run {
-            run: Run::next(store)?,
-            label: args.label.clone(),
-            command,
-            argv: serde_json::json!(words).to_string(),
-            cwd: std::env::current_dir()
-                .ok()
-                .map(|d| d.to_string_lossy().into_owned()),
-            status: "recording".into(),
-            started_realtime_ns: first.realtime_ns as i64,
-            started_boottime_ns: first.boottime_ns as i64,
-            started_monotonic_ns: first.monotonic_ns as i64,
-            host: machine.host.clone(),
-            boot_id: machine.boot_id.clone(),
-            kernel: machine.kernel.clone(),
-            cpu_model: machine.cpu_model.clone(),
-            cpus: machine.cpus,
-            cpu_list: machine.cpu_list.clone(),
-            smt: machine.smt.clone(),
-            event_cost_ns: Some(event_cost_ns()),
-            ingest: "running".into(),
-            recorder_version: Some(env!("CARGO_PKG_VERSION").into()),
-            ..Run::default()
-        };
-        run.insert(store)?;
-        IngestCursor {
-            run: run.run,
-            spool: place.dir.to_string_lossy().into_owned(),
-            process: None,
-            events: 0,
-        }
-        .insert(store)?;
+        let run = begin::insert(store, run, &place.dir)?;
         for (key, value) in &args.tag {
             param(store, run.run, &format!("tag.{key}"), value)?;
         }

@@ -13,6 +13,7 @@
 //! A process whose files are damaged or were never made does not keep the run from its end: `unread.rs` says what becomes of it.
 
 mod process;
+mod row;
 #[cfg(test)]
 mod tests;
 mod things;
@@ -61,13 +62,7 @@ impl<'a> Ingest<'a> {
         machine: &'a Machine,
     ) -> anyhow::Result<Ingest<'a>> {
         let earlier = Process::all(store, run.run)?;
-        let calibration = earlier.first().map(|p| Calibration {
-            base_ticks: p.base_ticks as u64,
-            // The inverse of what `ProcessIngest::open` stores, whatever the numbers are.
-            base_ns: p.base_ts_ns.wrapping_add(run.started_monotonic_ns) as u64,
-            interval_ticks: p.interval_ticks as u64,
-            interval_ns: p.interval_ns as u64,
-        });
+        let calibration = earlier.first().map(|p| row::calibration(p, run));
         let last = earlier.iter().map(|p| p.process).max().unwrap_or(0);
         Ok(Ingest {
             store,

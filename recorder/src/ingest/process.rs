@@ -23,6 +23,7 @@ use gmp_trace::spool::live::{LiveSpool, LiveStream};
 use gmp_trace::spool::tables::Entry;
 use gmp_trace::version::{FORMAT_VERSION, info};
 
+use super::row;
 use super::things::Things;
 use crate::machine::Machine;
 
@@ -72,22 +73,15 @@ impl<'a> ProcessIngest<'a> {
             ClockKind::Monotonic
         };
         let process = known.cloned().unwrap_or_else(|| Process {
-            run: run.run,
-            process: next,
-            pid: spool.pid,
             parent: Some(spool.parent),
-            started_boottime_ns: started,
-            executable: None,
-            host: machine.host.clone(),
-            boot_id: machine.boot_id.clone(),
-            finished: false,
             clock_kind: kind.word().into(),
-            base_ticks: calibration.base_ticks as i64,
-            base_ts_ns: (calibration.base_ns as i64).wrapping_sub(run.started_monotonic_ns),
-            interval_ticks: calibration.interval_ticks as i64,
-            interval_ns: calibration.interval_ns as i64,
-            first_event: None,
-            last_event: None,
+            ..row::new(
+                run,
+                next,
+                (spool.pid, spool.started_boottime_ns),
+                calibration,
+                machine,
+            )
         });
         drop(spool);
         let mut ingest = ProcessIngest {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use gmp_store::Store;
 use gmp_store::entity::{Lost, Process};
 use gmp_store::run::Run;
-use gmp_trace::clock::{self, Calibration};
+use gmp_trace::clock::Calibration;
 use gmp_trace::spool::SpoolError;
 
+use super::row;
 use super::things::Things;
 use crate::machine::Machine;
 use crate::place;
@@ -81,26 +82,8 @@ impl Unread {
         if let Some(known) = known.iter().find(|p| p.process == number) {
             Things::new(store, run.run, number).finish_from_rows(known)?;
         } else {
-            let (pid, started) = place::identity(&self.path).unwrap_or_default();
-            Process {
-                run: run.run,
-                process: number,
-                pid,
-                parent: None,
-                started_boottime_ns: Some(started as i64),
-                executable: None,
-                host: machine.host.clone(),
-                boot_id: machine.boot_id.clone(),
-                finished: false,
-                clock_kind: clock::kind().word().into(),
-                base_ticks: calibration.base_ticks as i64,
-                base_ts_ns: (calibration.base_ns as i64).wrapping_sub(run.started_monotonic_ns),
-                interval_ticks: calibration.interval_ticks as i64,
-                interval_ns: calibration.interval_ns as i64,
-                first_event: None,
-                last_event: None,
-            }
-            .insert(store)?;
+            let identity = place::identity(&self.path).unwrap_or_default();
+            row::new(run, number, identity, calibration, machine).insert(store)?;
         }
         Ok(Lost {
             run: run.run,
