@@ -1,4 +1,5 @@
-//! For tests of the runtime whose subject is a whole process: the test binary run again as a program, and what that program recorded.
+//! For tests of the runtime and the recorder whose subject is a whole process: the test binary run again as a program, and what that
+//! program recorded.
 //!
 //! Such a test has two halves in one function: in the process that plays its part it is the program, else it starts that process and
 //! asserts on what it did.
