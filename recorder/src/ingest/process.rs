@@ -329,7 +329,7 @@ impl<'a> ProcessIngest<'a> {
             )
             .map_err(self.store.sql())
             .context("cannot finish the process")?;
-        let writers: HashMap<_, _> = self.live.spool().writers().collect();
+        let writers = self.live.spool().known_writers();
         for (writer, error) in self.live.take_errors() {
             let m = writers.get(&writer).copied();
             self.lost(m, None, None, &format!("damaged: {error}"))?;
@@ -357,21 +357,18 @@ impl<'a> ProcessIngest<'a> {
         const WHY: &str = "the spool was full";
         let spool = self.live.spool();
         let mut known: u64 = 0;
-        for entry in &spool.entries {
-            let Entry::Writer { writer, m, .. } = entry else {
-                continue;
-            };
-            let losses = spool.losses(*writer)?;
-            let gaps = self.gaps.get(m).copied().unwrap_or(0);
+        for (writer, m) in spool.known_writers() {
+            let losses = spool.losses(writer)?;
+            let gaps = self.gaps.get(&m).copied().unwrap_or(0);
             let at_the_end = losses.total().saturating_sub(gaps);
             if at_the_end > 0 {
-                self.lost(Some(*m), None, Some(at_the_end), WHY)?;
+                self.lost(Some(m), None, Some(at_the_end), WHY)?;
             }
             known = known.saturating_add(losses.total().max(gaps));
             if let Some(first) = losses.first_ticks.filter(|_| losses.of(Kind::MStart) > 0) {
-                self.things.started(*m, self.ts(first));
+                self.things.started(m, self.ts(first));
             }
-            self.things.lost(*m, &losses)?;
+            self.things.lost(m, &losses)?;
         }
         // Of writers that had no room for their own counts.
         let unknown = spool.lost.saturating_sub(known);

@@ -4,11 +4,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use gmp_store::Store;
+use gmp_store::entity::{M, OwnCounter, ProcessInfo};
 use gmp_store::scan::Scan;
 use gmp_trace::event::{BadField, Event, Kind, MKind};
 use gmp_trace::ids::MId;
-use gmp_trace::spool::layout::{CHUNK, HEADER, SEGMENT};
+use gmp_trace::spool::layout::{self, CHUNK, HEADER, SEGMENT};
+use gmp_trace::spool::tables::{Entry, decode_all};
 use gmp_trace::spool::writer::{Spool, SpoolOptions};
+use gmp_trace::tally::Tally;
 use proptest::prelude::*;
 
 use super::*;
@@ -72,6 +75,73 @@ fn clocks() -> impl Strategy<Value = Vec<Snapshot>> {
         uncertainty_ticks: 1,
     });
     proptest::collection::vec(reading, 2..4)
+}
+
+/// A thread found no room for its name, though its events did.
+#[test]
+fn a_thread_without_a_name_is_there_with_what_it_counted() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let process = {
+        let spool = Spool::create(dir.path(), &SpoolOptions::default()).expect("a spool");
+        for m in 0..2 {
+            let kind = MKind::Worker;
+            let mut writer = spool.writer(MId(m), 10 + m, kind, "w");
+            writer.emit(u64::from(m) + 1, Event::MStart { tid: 10 + m, kind });
+            writer.tally().add(Tally::Readies, 3);
+        }
+        spool.finish();
+        spool.dir().to_owned()
+    };
+    let tables = process.join("tables");
+    let (entries, _) = decode_all(&std::fs::read(&tables).expect("readable"));
+    let is_second = |e: &Entry| matches!(e, Entry::Writer { m: MId(1), .. });
+    let kept = entries.iter().filter(|e| !is_second(e));
+    std::fs::write(&tables, kept.flat_map(Entry::encode).collect::<Vec<_>>()).expect("writable");
+    let mut options = std::fs::File::options();
+    let control = options.write(true).open(process.join("control"));
+    let word = (layout::control::TABLES_LOST * 8) as u64;
+    let control = control.expect("writable");
+    let one = 1u64.to_le_bytes();
+    control.write_all_at(&one, word).expect("writable");
+    let store = Store::create_or_open(&dir.path().join("t.db")).expect("made");
+    let mut run = Run {
+        run: 1,
+        ingest: "running".into(),
+        ..Run::default()
+    };
+    run.insert(&store).expect("written");
+    let reading = |ticks| Snapshot {
+        ticks,
+        monotonic_ns: ticks,
+        monotonic_raw_ns: ticks,
+        boottime_ns: ticks,
+        realtime_ns: ticks,
+        uncertainty_ticks: 1,
+    };
+    Ingest::new(&store, &run, dir.path(), &Machine::default())
+        .and_then(|ingest| {
+            let clocks = [reading(0), reading(1_000)];
+            ingest.finish(&mut run, &clocks, &ProgressBar::hidden(), |_| Ok(()))
+        })
+        .expect("whole");
+    let ms = M::all(&store, 1).expect("readable");
+    let told = ms
+        .iter()
+        .map(|m| (m.m, m.tid, m.kind.as_deref(), m.name.as_deref()));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            (0, Some(10), Some("worker"), Some("w")),
+            (1, Some(11), Some("worker"), None)
+        ]
+    );
+    assert!(ms.iter().all(|m| m.start_ts.is_some()), "{ms:?}");
+    let own = OwnCounter::all(&store, 1).expect("readable");
+    let readies = own.iter().filter(|c| c.name == Tally::Readies.name());
+    let readies: Vec<_> = readies.map(|c| (c.m, c.value)).collect();
+    assert_eq!(readies, [(0, 3), (1, 3)]);
+    let info = ProcessInfo::all(&store, 1).expect("readable");
+    assert!(info.iter().any(|i| i.key == "names_lost" && i.value == "1"));
 }
 
 proptest! {

@@ -173,10 +173,11 @@ impl<'a> Things<'a> {
                 p: p.0,
             }
             .insert(store)?,
-            Event::MStart { .. } => {
-                if let Some(m) = self.ms.get_mut(&row.m) {
-                    m.start_ts = Some(ts);
-                }
+            Event::MStart { tid, kind } => {
+                let m = self.m(row.m);
+                m.start_ts = Some(ts);
+                m.tid.get_or_insert(tid);
+                m.kind.get_or_insert(kind.word().into());
             }
             Event::MExit {} => {
                 if let Some(m) = self.ms.get_mut(&row.m) {
@@ -273,19 +274,24 @@ impl<'a> Things<'a> {
         self.ms.extend(named.map(|m| (MId(m.m), m)));
         for row in Scan::process(store, process)? {
             let row = row?;
-            self.ms.entry(row.m).or_insert(M {
-                run,
-                process: process.process,
-                m: row.m.0,
-                tid: None,
-                kind: None,
-                name: None,
-                start_ts: None,
-                exit_ts: None,
-            });
+            self.m(row.m);
             self.event(&row)?;
         }
         self.living()
+    }
+
+    /// An M, whose name may be lost.
+    fn m(&mut self, m: MId) -> &mut M {
+        self.ms.entry(m).or_insert(M {
+            run: self.run,
+            process: self.process,
+            m: m.0,
+            tid: None,
+            kind: None,
+            name: None,
+            start_ts: None,
+            exit_ts: None,
+        })
     }
 
     fn living(&self) -> anyhow::Result<()> {
@@ -297,14 +303,15 @@ impl<'a> Things<'a> {
     }
 
     /// Writes what still lives, and what the runtime counted itself.
-    pub fn finish(&self, spool: &ProcessSpool) -> anyhow::Result<()> {
+    pub fn finish(&mut self, spool: &ProcessSpool) -> anyhow::Result<()> {
+        let writers = spool.known_writers();
+        for m in writers.values() {
+            self.m(*m);
+        }
         self.living()?;
         let store = self.store;
-        for entry in &spool.entries {
-            let Entry::Writer { writer, m, .. } = entry else {
-                continue;
-            };
-            let own = spool.tally(*writer)?.into_iter();
+        for (writer, m) in writers {
+            let own = spool.tally(writer)?.into_iter();
             own.map(|(tally, value)| OwnCounter {
                 run: self.run,
                 process: self.process,

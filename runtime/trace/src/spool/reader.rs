@@ -247,6 +247,16 @@ impl ProcessSpool {
             .map(|(writer, stream)| (*writer, stream.m))
     }
 
+    /// The writers that are known so far, by their names or by the events that they left, with the Ms they are. A name may have found no
+    /// room, and events may have been given back or lost.
+    pub fn known_writers(&self) -> BTreeMap<WriterId, MId> {
+        let named = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Writer { writer, m, .. } => Some((*writer, *m)),
+            _ => None,
+        });
+        self.writers().chain(named).collect()
+    }
+
     /// How many writers wait for room now, because the spool is full.
     pub fn waiting(&self) -> u64 {
         // Relaxed: a number at some moment.
