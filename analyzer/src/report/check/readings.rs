@@ -77,7 +77,7 @@ impl<'a> Readings<'a> {
         {
             wrong(format!(
                 "it is {} ns before what {} did before",
-                last - r.ts,
+                last.abs_diff(r.ts),
                 r.m
             ));
         }
@@ -97,7 +97,10 @@ impl<'a> Readings<'a> {
                 event: row.id,
                 ts: row.ts,
                 rule: RULE,
-                what: format!("a reading of {m} before it is {} ns later", last - row.ts),
+                what: format!(
+                    "a reading of {m} before it is {} ns later",
+                    last.abs_diff(row.ts)
+                ),
             });
         }
     }
