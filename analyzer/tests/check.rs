@@ -500,6 +500,29 @@ fn names_that_were_lost_are_no_violation_and_others_are() {
     assert!(text.contains("no room for 1 names"), "{text}");
     r.tamper("DELETE FROM site WHERE site = 2");
     assert_eq!(check(&r), fault);
+    // As many as were lost, of whatever kind.
+    let of_threads = (Some(1), vec!["tables = events".to_owned()]);
+    r.tamper("UPDATE process_info SET value = '2' WHERE key = 'names_lost'");
+    assert_eq!(check(&r), (Some(0), vec![]));
+    r.tamper("UPDATE m SET name = NULL WHERE m = (SELECT min(m) FROM m WHERE kind = 'worker')");
+    assert_eq!(check(&r), of_threads);
+    r.tamper("UPDATE process_info SET value = '3' WHERE key = 'names_lost'");
+    assert_eq!(check(&r), (Some(0), vec![]));
+    r.tamper(
+        "UPDATE m SET name = 'another' WHERE m = (SELECT min(m) FROM m WHERE kind = 'worker')",
+    );
+    assert_eq!(check(&r), of_threads);
+}
+
+#[test]
+fn counters_are_those_that_the_process_names_unless_names_were_lost() {
+    let r = Recording::of(&["--procs", "1"], &["ping-pong", "--trips", "10"]);
+    assert_eq!(check(&r), (Some(0), vec![]));
+    r.tamper("INSERT OR REPLACE INTO process_info VALUES (1, 1, 'counters', 'another')");
+    r.tamper("UPDATE run SET counters = 'another'");
+    assert_eq!(check(&r), (Some(1), vec!["the run".to_owned()]));
+    r.tamper("INSERT INTO process_info VALUES (1, 1, 'names_lost', '1')");
+    assert_eq!(check(&r), (Some(0), vec![]));
 }
 
 #[test]

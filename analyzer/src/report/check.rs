@@ -318,6 +318,7 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
             streams,
             tables,
             threads,
+            references,
             hogs,
             ..
         } = checker;
@@ -326,7 +327,7 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
         counts.finish(store, process, &mut checked)?;
         between.finish(process.finished, &mut checked);
         tables.finish(store, process, lossy, &mut checked)?;
-        threads.finish(store, process, lossy, &mut checked)?;
+        threads.finish(store, process, lossy, references.names_lost, &mut checked)?;
         looked_at.push(passed.events);
         if passed.clamped.n > 0 {
             checked.notes.push(format!(

@@ -80,7 +80,7 @@ pub struct References {
     /// Whether the event that makes a thing known may be missing.
     lossy: bool,
     /// How many more names may be missing, because the process had no room for them.
-    names_lost: u64,
+    pub names_lost: u64,
     told: FxHashSet<(&'static str, u64)>,
 }
 
@@ -94,8 +94,8 @@ impl References {
             numbers(subject.store, process, table, column, keep).map_err(subject.store.sql())
         };
         let stated = ProcessInfo::all(subject.store, process.run)?.into_iter();
-        let names_lost = stated
-            .filter(|stated| stated.process == process.process)
+        let mut of_process = stated.filter(|stated| stated.process == process.process);
+        let names_lost = of_process
             .find(|stated| stated.key == info::NAMES_LOST)
             .map_or(0, |stated| stated.value.parse().unwrap_or(0));
         let mut found = References {
