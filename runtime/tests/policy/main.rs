@@ -47,6 +47,7 @@ programs! {
     queue::a_hundred_that_yield,
     spin::one_g_elsewhere,
     spin::sleep_in_turns,
+    spin::yield_while_others_sleep,
     spin::two_gs_elsewhere,
     spin::spawn_and_join,
     spin::wake_in_every_way,

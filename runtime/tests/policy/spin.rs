@@ -1,11 +1,12 @@
 //! Spinning and waking: spin, spin_for, wake.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use gmp_runtime::net::TcpListener;
 use gmp_runtime::sync::Mutex;
-use gmp_runtime::{Tally, blocking, channel, go, inspect, syscall, time};
+use gmp_runtime::{Tally, blocking, channel, go, inspect, syscall, time, yield_now};
 use gmp_trace::event::{Event, WakeReason};
 use gmp_trace::ids::MId;
 
@@ -197,5 +198,53 @@ fn spin_0_and_wake_never_forget_no_timer() {
     for policy in ["spin=0", "wake=never", "spin=0,wake=never"] {
         let history = History::of("spin::sleep_in_turns", policy);
         assert!(history.count(|e| matches!(e, Event::Timer { .. })) >= 80);
+    }
+}
+
+/// An M waits in the poller for timers in the heaps of all Ps, and leaves it for the main G, which then does nothing but yield.
+pub fn yield_while_others_sleep() {
+    const SLEEPERS: u32 = 2;
+    run(2, || {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = listener.local_addr().expect("bound");
+        // Not the runtime's, so that nothing but the connection takes an M out of the poller.
+        let thread = std::thread::spawn(move || {
+            hold_until(|| inspect::dump().contains("last_poll=0 "));
+            std::net::TcpStream::connect(to).expect("it listens")
+        });
+        let awake = Arc::new(AtomicU32::new(0));
+        let gs: Vec<_> = (0..SLEEPERS)
+            .map(|_| {
+                let awake = Arc::clone(&awake);
+                go(move || {
+                    time::sleep(Duration::from_millis(100));
+                    awake.fetch_add(1, Ordering::SeqCst);
+                })
+            })
+            .collect();
+        listener.accept().expect("a connection");
+        let began = Instant::now();
+        while awake.load(Ordering::SeqCst) < SLEEPERS {
+            let in_time = began.elapsed() < Duration::from_secs(20);
+            assert!(in_time, "nobody runs the timers");
+            yield_now();
+        }
+        gs.into_iter().for_each(|g| g.join().expect("no panic"));
+        drop(thread.join());
+    });
+}
+
+/// Whoever leaves the poller for a G leaves the timers that it waited for to somebody, where no spinner is sure to come by.
+#[test]
+fn timers_of_idle_ps_do_not_wait_for_a_g_that_yields() {
+    for policy in [
+        "wake=never",
+        "spin=0",
+        "spin=0,wake=never",
+        "yield_to=local",
+    ] {
+        let policy = format!("{policy},timers=spread");
+        let history = History::of("spin::yield_while_others_sleep", &policy);
+        assert_eq!(history.count(|e| matches!(e, Event::Timer { .. })), 2);
     }
 }
