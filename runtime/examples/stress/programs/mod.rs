@@ -9,16 +9,21 @@
 //! The same seed gives the same program, policy and number of Ps; how it is scheduled depends on the machine as well.
 
 mod channels;
+mod drops;
+mod locked;
 mod locks;
 mod net;
+mod sections;
+mod spans;
 mod tasks;
+mod threads;
 mod timers;
 
 use std::time::{Duration, Instant};
 
 use gmp_runtime::{
-    Builder, JoinHandle, Policy, Stats, Tally, blocking, checkpoint, go, num_goroutines, stats,
-    syscall, time, yield_now,
+    Builder, JoinHandle, Policy, Stats, Tally, blocking, checkpoint, go, inspect, num_goroutines,
+    stats, syscall, time, yield_now,
 };
 
 /// How long the counters may take to balance after the last G has ended: what a thread counts is counted after it was done.
@@ -183,6 +188,14 @@ const SCENES: &[Scene] = &[
     ("semaphore", locks::semaphore),
     ("rw_lock", locks::rw_lock),
     ("cond", locks::cond),
+    ("last_acts", threads::last_acts),
+    ("chains", threads::chains),
+    ("locked", locked::locked),
+    ("sections", sections::sections),
+    ("loops", sections::loops),
+    ("left_behind", drops::left_behind),
+    ("functions", drops::functions),
+    ("nested_spans", spans::nested),
 ];
 
 fn play(setup: &Setup) -> Result<(), String> {
@@ -225,7 +238,11 @@ fn balance() -> Result<(), String> {
         };
         match unbalanced {
             None => return Ok(()),
-            Some(what) if began.elapsed() > BALANCE => return Err(what),
+            Some(what) if began.elapsed() > BALANCE => {
+                // Now, because who has not ended may end as soon as this G does.
+                eprint!("{}", inspect::dump());
+                return Err(what);
+            }
             Some(_) => yield_now(),
         }
     }
