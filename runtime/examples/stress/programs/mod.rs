@@ -88,7 +88,7 @@ pub struct Setup {
 
 /// Knobs and values to draw from. Policies under which a G may starve for ever are left out
 /// too, because programs that wait for others by yielding do not end under them: looking at the global queue first every time starves the
-/// rings of yielding Gs' Ps; never looking at it while yielding Gs stay with their P starves the global queue.
+/// rings of yielding Gs' Ps; never looking at it while Gs that yield, or loop and are preempted, stay with their P starves the global queue.
 const KNOBS: &[(&str, &[&str])] = &[
     ("local_queue", &["1", "2", "7", "64"]),
     ("runnext", &["off"]),
@@ -136,7 +136,8 @@ impl Setup {
                 }
             }
         }
-        if policy.iter().any(|p| p == "yield_to=local") {
+        let stays = ["yield_to=local", "preempt_to=local"];
+        if policy.iter().any(|p| stays.contains(&p.as_str())) {
             policy.retain(|p| p != "global_tick=0");
         }
         Setup {
