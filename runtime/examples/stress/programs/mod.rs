@@ -86,9 +86,9 @@ pub struct Setup {
     pub policy: String,
 }
 
-/// Knobs and values to draw from. Policies under which a G may starve for ever are left out
-/// too, because programs that wait for others by yielding do not end under them: looking at the global queue first every time starves the
-/// rings of yielding Gs' Ps; never looking at it while Gs that yield, or loop and are preempted, stay with their P starves the global queue.
+/// Knobs and values to draw from. Policies under which a G may starve for ever are left out too, because programs that wait for others by
+/// yielding do not end under them. Looking at the global queue first every time starves the rings of yielding Gs' Ps. Never looking at it
+/// starves the global queue while Gs that yield, or loop and are preempted, stay with their P; and one lane of it while nobody wakes its P.
 const KNOBS: &[(&str, &[&str])] = &[
     ("local_queue", &["1", "2", "7", "64"]),
     ("runnext", &["off"]),
@@ -136,8 +136,9 @@ impl Setup {
                 }
             }
         }
-        let stays = ["yield_to=local", "preempt_to=local"];
-        if policy.iter().any(|p| stays.contains(&p.as_str())) {
+        let has = |setting: &str| policy.iter().any(|p| p == setting);
+        let lanes_wait = has("place=round_robin") && has("wake=never");
+        if has("yield_to=local") || has("preempt_to=local") || lanes_wait {
             policy.retain(|p| p != "global_tick=0");
         }
         Setup {
