@@ -49,7 +49,6 @@ impl Pick {
 
 /// Finds a G to run; blocks until there is one. `None` when the runtime ends: the M holds no P then.
 pub(crate) fn find_runnable(m: &'static M) -> Option<Pick> {
-    let mut left_poller = false;
     loop {
         if m.sched.is_stopping() {
             stw::stop_here(m)?;
@@ -63,19 +62,9 @@ pub(crate) fn find_runnable(m: &'static M) -> Option<Pick> {
             continue;
         }
         match search(m) {
-            Found::Pick(pick) => {
-                if left_poller && !m.sched.policy.wakes_each_slice() {
-                    leave_timers(m.sched);
-                }
-                return Some(pick);
-            }
+            Found::Pick(pick) => return Some(pick),
             Found::Again => {}
-            Found::LeftPoller => left_poller = true,
-            Found::Nothing => {
-                // It looked at all timers once more before.
-                left_poller = false;
-                run::stop_m(m)?;
-            }
+            Found::Nothing => run::stop_m(m)?,
         }
     }
 }
@@ -86,8 +75,6 @@ enum Found {
     Pick(Pick),
     /// No G yet, but a reason to begin anew.
     Again,
-    /// As `Again`; but the timers of idle Ps, for which this M waited, are left alone if it finds a G next.
-    LeftPoller,
     /// No G, and the P is released: the M is to be parked.
     Nothing,
 }
@@ -497,31 +484,25 @@ fn block_in_poller(m: &'static M, poll_until: u64, was_spinning: bool) -> Found 
                     wake::ready_direct(m, *first, Via::Netpoll);
                     wake::inject(m, rest);
                     polled(sched, gs.len());
-                    if !sched.policy.wakes_each_slice() {
-                        leave_timers(sched);
-                    }
                     Found::Pick(Pick::new(*first, Source::Netpoll, Rule::Order))
                 }
-                // Whose timer is due is not known: a spinner looks at all.
-                None if was_spinning || due => {
-                    start_spinning(m);
+                None => {
+                    // Whose timer is due is not known: a spinner looks at all.
+                    if was_spinning || due {
+                        start_spinning(m);
+                    }
                     Found::Again
                 }
-                None => Found::LeftPoller,
             }
         }
     }
 }
 
-/// An M found a G, and perhaps nobody looks after the timers of idle Ps any more: a spinner that has not looked at them and need not have woken
-/// another to do so, or who left the poller.
+/// A spinner found a G, perhaps before it looked at the timers of other Ps, and need not have woken another to do so.
 ///
 /// *The timer left to a spinner*: an M that parks leaves a due timer of an idle P to the spinner that there is (see `idle_timers`), which takes
 /// a G from the global queue and is busy from then on. Its barrier comes after it stepped back: either it sees that P here, or the one that
 /// parks sees no spinner.
-///
-/// *The timer left in the poller*: an M waits for the timer of an idle P, is woken for the network, and runs a G that never lets it search
-/// again, though that yields.
 pub(crate) fn leave_timers(sched: &'static Sched) {
     let (until, _) = idle_timers(sched, 0);
     if until != 0 {

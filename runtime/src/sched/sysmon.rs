@@ -1,8 +1,8 @@
 //! The monitor thread: it needs no P and looks after what the Ms can't.
 //!
 //! Every round, 20 us to 10 ms apart: take Ps from system calls that last, ask Gs to give way whose time slice is used up, poll
-//! the network if nobody has for 10 ms, look whether the default number of Ps changed, look for a deadlock if the program is watched for one,
-//! print a line of `schedtrace`. While all Ps are idle or the world is stopped it sleeps until it is woken.
+//! the network if nobody has for 10 ms, look whether the default number of Ps changed, wake a spinner for timers that are left alone, look for
+//! a deadlock if the program is watched for one, print a line of `schedtrace`. While all Ps are idle or the world is stopped it sleeps until it is woken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
@@ -15,6 +15,7 @@ use gmp_trace::ids::MId;
 use crate::netpoll::Wait;
 use crate::sched::deadlock::Watch;
 use crate::sched::p::P;
+use crate::sched::poll_turn::Turn;
 use crate::sched::schedtrace::Schedtrace;
 use crate::sched::{Sched, default_procs, find, preempt, stw, wake};
 use crate::sys::futex;
@@ -143,6 +144,7 @@ pub(crate) fn run(sched: &'static Sched, id: MId) {
         } else {
             idle_rounds += 1
         }
+        start_for_timers(sched, &mut tracer, &seen, now);
         watch.look(sched, now);
         schedtrace.print_if_due(sched, now);
     }
@@ -237,6 +239,33 @@ fn retake(sched: &'static Sched, tracer: &mut Tracer, seen: &mut Vec<Seen>, now:
         }
     }
     taken
+}
+
+/// Starts a spinner for a timer that is due on a P that cannot run it, where another P is idle. Go's sysmon once did so, too.
+///
+/// *The timer left in the poller*: an M waits in the network poller for the timers of all idle Ps, is woken for the network, and goes on to a G.
+/// As in Go it leaves those timers to the next search, and that may never be: the G, or the Gs after it, compute without a call, or yield in
+/// a way that wakes nobody. In a call that does not lose its P, or in code that does not give way, a P's own timers wait in the same way.
+fn start_for_timers(sched: &'static Sched, tracer: &mut Tracer, seen: &[Seen], now: u64) {
+    if sched.idle.idle_ps() == 0 || sched.idle.spinning() > 0 || sched.is_stopping() {
+        return;
+    }
+    let is_left = |p: &P, seen: &Seen| match p.state() {
+        PState::Idle | PState::Syscall => true,
+        // Its holder comes by, unless what it runs does not let it.
+        PState::Running => {
+            seen.sched_tick == p.ticks() && sched.policy.slice_is_over(now - seen.sched_since)
+        }
+        _ => false,
+    };
+    let left = sched.ps().zip(seen).any(|(p, seen)| {
+        let when = p.timers.next_when();
+        // Who is blocked until then is about to look.
+        when <= now && is_left(p, seen) && sched.poll_turn.ask(when) != Turn::InTime
+    });
+    if left {
+        wake::wake_p_with(sched, tracer);
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -5,7 +5,7 @@
 //! at the global one before it lets the P go, so what it made runnable is found, only later and by fewer Ms.
 
 use crate::choice::{Choice, Decision, named};
-use crate::knobs::{Policy, preempt_to, yield_to};
+use crate::knobs::Policy;
 use crate::registry::Setting;
 use crate::value::Takes;
 use crate::view::WakeView;
@@ -54,14 +54,6 @@ impl Policy {
         self.spin > 0 && [&IDLE, &ALWAYS].contains(&self.wake)
     }
 
-    /// Whether a G that runs on, whatever it does, wakes a spinner after a time slice: it gives way then, if not before, and who gives way by
-    /// the global queue wakes an M. As in Go, an M that leaves the network poller for a G relies on that.
-    pub fn wakes_each_slice(&self) -> bool {
-        self.trusts_spinners()
-            && [&yield_to::GLOBAL].contains(&self.yield_to)
-            && [&preempt_to::GLOBAL].contains(&self.preempt_to)
-    }
-
     /// Whether to wake one more M, which begins by spinning. See the file for what no policy can decide.
     pub fn wakes(&self, view: &WakeView) -> bool {
         if view.idle_ps == 0 {
@@ -106,16 +98,6 @@ mod tests {
         };
         assert!(trusts("default") && trusts("wake=always") && trusts("spin=1"));
         assert!(!trusts("spin=0") && !trusts("wake=never"));
-    }
-
-    #[test]
-    fn a_g_that_gives_way_wakes_somebody_only_by_the_global_queue() {
-        let wakes = |policy: &str| {
-            let policy: Policy = policy.parse().expect("a policy");
-            policy.wakes_each_slice()
-        };
-        assert!(wakes("default") && wakes("wake=always"));
-        assert!(!wakes("yield_to=local") && !wakes("preempt_to=local") && !wakes("wake=never"));
     }
 
     #[test]
