@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gmp_runtime::{Builder, channel, go, num_goroutines, stats, time};
+use gmp_runtime::{Builder, channel, go, net, num_goroutines, stats, time};
 
 /// One at a time: whether a runtime runs is the process's.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -71,5 +71,22 @@ fn a_ticker_that_gs_of_an_ended_runtime_wait_for_ticks_in_the_next() {
         for _ in 0..3 {
             ticker.chan().recv().expect("it ticks");
         }
+    });
+}
+
+#[test]
+fn waiting_for_a_socket_of_a_runtime_that_has_ended_is_an_error() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let listener = || net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    let listener = unsafe { Builder::new() }.run(listener);
+    let to = listener.local_addr().expect("bound");
+    // SAFETY: as above.
+    unsafe { Builder::new() }.run(move || {
+        let waited = listener.accept().map(drop).expect_err("nobody would say");
+        assert!(waited.to_string().contains("has ended"), "{waited}");
+        // What needs no waiting goes on.
+        let _client = std::net::TcpStream::connect(to).expect("it listens");
+        listener.accept().expect("a connection");
     });
 }

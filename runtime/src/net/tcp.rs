@@ -1,8 +1,9 @@
 //! TCP over the network poller.
 //!
 //! Several Gs may read from one connection, or accept from one listener: one after the other, each what it gets.
-//! A socket is non-blocking; an operation that would block waits for readiness and is tried again. Where the process has no runtime, the
-//! sockets are plain blocking ones.
+//! A socket is non-blocking; an operation that would block waits for readiness and is tried again. It belongs to the runtime in which it was
+//! made: Gs of another and threads may use it, too, but once that one has ended, waiting for it is an error, and who waits already waits for ever.
+//! Where the process has no runtime, the sockets are plain blocking ones.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
@@ -13,7 +14,7 @@ use std::time::Instant;
 use gmp_trace::event::{ObjectKind, ParkReason};
 use socket2::SockRef;
 
-use crate::netpoll::{Direction, PollDesc, Poller, Waited};
+use crate::netpoll::{Direction, PollDesc, Waited};
 use crate::sched::park::Object;
 use crate::sched::{self, preempt};
 use crate::sync::Mutex;
@@ -22,7 +23,8 @@ use crate::time::now_ns;
 /// A socket with its place in the poller.
 struct Polled<S: AsRawFd> {
     socket: S,
-    poll: Option<(&'static Poller, &'static PollDesc)>,
+    /// None where no runtime ran: it blocks then.
+    poll: Option<&'static PollDesc>,
     /// For each direction: whose turn it is. The poller knows one waiter for each, and a second must not wipe out the first. Go: `fdMutex`.
     turns: [Mutex<()>; 2],
     object: Object,
@@ -32,12 +34,12 @@ impl<S: AsRawFd> Polled<S> {
     #[track_caller]
     fn new(socket: S, set_nonblocking: impl FnOnce(&S) -> io::Result<()>) -> io::Result<Polled<S>> {
         let object = Object::new(ObjectKind::Socket);
-        let poll = match sched::netpoller() {
-            Ok(poller) => {
+        let poll = match sched::of_caller() {
+            Some(sched) => {
                 set_nonblocking(&socket)?;
-                Some((poller, poller.register(socket.as_raw_fd())?))
+                Some(sched.poller.register(socket.as_raw_fd(), sched)?)
             }
-            Err(_) => None,
+            None => None,
         };
         Ok(Polled {
             socket,
@@ -55,7 +57,7 @@ impl<S: AsRawFd> Polled<S> {
         mut f: impl FnMut(&S) -> io::Result<T>,
     ) -> io::Result<T> {
         preempt::checkpoint();
-        let Some((_, desc)) = self.poll else {
+        let Some(desc) = self.poll else {
             return f(&self.socket);
         };
         let _turn = self.turns[d as usize].lock();
@@ -72,7 +74,7 @@ impl<S: AsRawFd> Polled<S> {
     }
 
     fn set_deadline(&self, d: Direction, deadline: Option<Instant>) {
-        if let Some((_, desc)) = self.poll {
+        if let Some(desc) = self.poll {
             let when = deadline.map(|at| match at.checked_duration_since(Instant::now()) {
                 Some(left) => {
                     now_ns().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
@@ -92,14 +94,17 @@ fn ready(waited: Waited) -> io::Result<()> {
             ErrorKind::NotConnected,
             "the socket is closed",
         )),
+        Waited::Ended => Err(io::Error::other(
+            "the gmp runtime in which the socket was made has ended",
+        )),
     }
 }
 
 impl<S: AsRawFd> Drop for Polled<S> {
     fn drop(&mut self) {
-        if let Some((poller, desc)) = self.poll {
+        if let Some(desc) = self.poll {
             desc.close();
-            poller.deregister(self.socket.as_raw_fd(), desc);
+            desc.deregister(self.socket.as_raw_fd());
         }
     }
 }
@@ -183,7 +188,7 @@ impl TcpStream {
 
     #[track_caller]
     fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-        if sched::netpoller().is_err() {
+        if sched::of_caller().is_none() {
             return TcpStream::from_std(std::net::TcpStream::connect(address)?);
         }
         let domain = socket2::Domain::for_address(address);

@@ -1,5 +1,6 @@
 //! One descriptor's readiness and deadlines.
 
+use std::os::fd::RawFd;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use gmp_trace::event::ParkReason;
 use super::semaphore::{Begin, Semaphore};
 use crate::sched::park::{self, Object, Unparker};
 use crate::sched::timers::{self, TimerAction, TimerHandle};
+use crate::sched::{Sched, m};
 use crate::time::now_ns;
 
 /// Reading or writing.
@@ -29,6 +31,8 @@ pub(crate) enum Waited {
     TimedOut,
     /// It was closed.
     Closed,
+    /// The runtime whose poller knows it has ended: nobody would say that it is ready.
+    Ended,
 }
 
 /// The state of a descriptor. Never freed; see the module header.
@@ -43,12 +47,19 @@ pub(crate) struct PollDesc {
     closing: AtomicBool,
     /// Which use of this descriptor it is.
     pub(super) seq: AtomicU32,
-    /// How many Gs and threads wait in the whole poller.
-    waiters: &'static AtomicU32,
+    /// The runtime whose poller knows it. Who waits need not be one of its Gs.
+    owner: &'static Sched,
+}
+
+/// One waiter less in a runtime's poller.
+fn waits_no_more(owner: &'static Sched) {
+    if owner.poller.woken(1) {
+        crate::sched::find::nobody_waits(owner);
+    }
 }
 
 impl PollDesc {
-    pub(super) fn new(waiters: &'static AtomicU32) -> PollDesc {
+    pub(super) fn new(owner: &'static Sched) -> PollDesc {
         PollDesc {
             semaphores: [Semaphore::new(), Semaphore::new()],
             deadlines: [const { AtomicI64::new(0) }; 2],
@@ -56,7 +67,7 @@ impl PollDesc {
             timers: [const { Mutex::new(None) }; 2],
             closing: AtomicBool::new(false),
             seq: AtomicU32::new(0),
-            waiters,
+            owner,
         }
     }
 
@@ -81,6 +92,11 @@ impl PollDesc {
         state
     }
 
+    /// Watches the descriptor no more: it is about to be closed, and nobody waits for it.
+    pub(crate) fn deregister(&'static self, fd: RawFd) {
+        self.owner.poller.deregister(fd, self);
+    }
+
     /// Whether the descriptor may be used in this direction now.
     fn state(&self, d: Direction) -> Waited {
         // SeqCst: the closer and the timer publish their flag before they touch the semaphore; the waiter sets the semaphore before it
@@ -102,26 +118,31 @@ impl PollDesc {
             Begin::Ready => return self.state(d),
             Begin::Busy => panic!("two Gs wait for the same socket in the same direction"),
         }
-        if self.state(d) == Waited::Ready {
+        let ended = self.owner.is_shutdown();
+        if !ended && self.state(d) == Waited::Ready {
             let me = Unparker::current().into_raw();
+            let owner = self.owner;
             // Counted before the token can be taken out, so that the count is never less than nothing.
-            self.waiters.fetch_add(1, Ordering::SeqCst);
-            let foreign = crate::sched::m::running().is_none();
+            owner.poller.waits();
+            let foreign = m::running().is_none_or(|(m, _)| !std::ptr::eq(m.sched, owner));
             park::park(reason, object, &mut || {
                 // Copied from the G's stack: once the semaphore has the token, the G may go on elsewhere and its frame be gone.
-                let by_a_thread = foreign;
+                let by_another = foreign;
                 let waits = semaphore.commit(me);
                 if !waits {
-                    self.waits_no_more();
-                } else if by_a_thread && let Some(sched) = crate::sched::of_caller() {
-                    // A thread does not come by the scheduler afterwards: if nobody polls, an M is to.
-                    crate::sched::wake::wake_p(sched);
+                    waits_no_more(owner);
+                } else if by_another {
+                    // It does not come by the scheduler afterwards: if nobody polls, an M is to.
+                    crate::sched::wake::wake_p(owner);
                 }
                 waits
             });
         }
         semaphore.end();
-        self.state(d)
+        match self.state(d) {
+            Waited::Ready if ended => Waited::Ended,
+            state => state,
+        }
     }
 
     /// The direction is ready, or (`ready` false) its wait is to end; the token of the waiter to wake, who counts as waiting until the
@@ -135,16 +156,7 @@ impl PollDesc {
             // SAFETY: a waiter stored it in the commit of its park, and it was taken out just now, once.
             unsafe { Unparker::from_raw(token) }.unpark();
             // After it was made runnable: in between, nobody else may find that nothing is waited for.
-            self.waits_no_more();
-        }
-    }
-
-    /// One waiter less.
-    fn waits_no_more(&self) {
-        if self.waiters.fetch_sub(1, Ordering::SeqCst) == 1
-            && let Some(sched) = crate::sched::of_caller()
-        {
-            crate::sched::find::nobody_waits(sched);
+            waits_no_more(self.owner);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::r#break::Break;
 use super::desc::{Direction, PollDesc};
+use crate::sched::Sched;
 use crate::time::now_ns;
 
 /// How long to wait for readiness.
@@ -32,7 +33,7 @@ pub(crate) struct Poller {
     event: OwnedFd,
     /// Whether the eventfd was written already.
     breaking: Break,
-    waiters: &'static AtomicU32,
+    waiters: AtomicU32,
     /// Descriptors of closed sockets.
     free: Mutex<Vec<&'static PollDesc>>,
 }
@@ -53,7 +54,7 @@ impl Poller {
             epoll,
             event,
             breaking: Break::new(),
-            waiters: Box::leak(Box::new(AtomicU32::new(0))),
+            waiters: AtomicU32::new(0),
             free: Mutex::new(Vec::new()),
         };
         // Level-triggered: it stays readable until a blocking poll drains it.
@@ -78,14 +79,23 @@ impl Poller {
         self.waiters.load(Ordering::SeqCst)
     }
 
-    /// Watches a non-blocking descriptor.
-    pub(crate) fn register(&self, fd: RawFd) -> io::Result<&'static PollDesc> {
+    /// One more waits, and is about to park.
+    pub(super) fn waits(&self) {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Watches a non-blocking descriptor. `owner` is the runtime that this is the poller of.
+    pub(crate) fn register(
+        &self,
+        fd: RawFd,
+        owner: &'static Sched,
+    ) -> io::Result<&'static PollDesc> {
         let known = self
             .free
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let desc = known.unwrap_or_else(|| Box::leak(Box::new(PollDesc::new(self.waiters))));
+        let desc = known.unwrap_or_else(|| Box::leak(Box::new(PollDesc::new(owner))));
         desc.reuse();
         let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         match self.control(libc::EPOLL_CTL_ADD, fd, events as u32, pack(desc)) {
@@ -97,8 +107,8 @@ impl Poller {
         }
     }
 
-    /// Watches it no more; nobody waits for it. The descriptor is closed afterwards.
-    pub(crate) fn deregister(&self, fd: RawFd, desc: &'static PollDesc) {
+    /// See [`PollDesc::deregister`].
+    pub(super) fn deregister(&self, fd: RawFd, desc: &'static PollDesc) {
         // A descriptor that the kernel does not know any more needs no removal.
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
         self.recycle(desc);

@@ -307,7 +307,8 @@ fn poll_network(m: &'static M) -> Option<Pick> {
     Some(Pick::new(*first, Source::Netpoll, Rule::Order))
 }
 
-/// Asks the poller; threads that wait are woken here, Gs are returned, still waiting: the caller readies them, and then says so to the poller.
+/// Asks the poller; threads that wait, and Gs of other runtimes, are woken here; Gs are returned, still waiting: the caller readies them, and
+/// then says so to the poller.
 pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> {
     let blocking = wait != Wait::Now;
     let mut tokens = Vec::new();
@@ -321,9 +322,9 @@ pub(crate) fn poll(sched: &Sched, tracer: &mut Tracer, wait: Wait) -> Vec<GRef> 
         // SAFETY: the poller gives back what a waiter gave it, once for each wait.
         let waiter = unsafe { Unparker::from_raw(token) };
         match waiter.g() {
-            Some(g) => gs.push(g),
-            None => {
-                waiter.unpark_thread();
+            Some(g) if std::ptr::eq(g.sched, sched) => gs.push(g),
+            _ => {
+                waiter.unpark();
                 if blocking {
                     // It has the turn itself, and looks again before it blocks.
                     sched.poller.woken(1);

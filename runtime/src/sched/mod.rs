@@ -352,10 +352,3 @@ pub(crate) fn timer_home() -> &'static Sched {
 pub(crate) fn of_caller() -> Option<&'static Sched> {
     m::current().map(|m| m.sched).or_else(home)
 }
-
-/// The network poller of the current runtime.
-pub(crate) fn netpoller() -> std::io::Result<&'static Poller> {
-    of_caller()
-        .map(|s| &s.poller)
-        .ok_or_else(|| std::io::Error::other("no gmp runtime runs in this process"))
-}
