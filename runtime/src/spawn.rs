@@ -151,14 +151,25 @@ pub(crate) fn spawn(
             id
         }
         Some(m) => spawn_global(m.sched, m.tracer(), body, location),
-        None => match crate::sched::home() {
-            Some(sched) => {
-                foreign::with(sched, |tracer| spawn_global(sched, tracer, body, location))
-            }
-            None => {
-                panic!("no gmp runtime runs in this process, so nothing would run this G")
-            }
-        },
+        None => spawn_from_thread(body, location).unwrap_or_else(|_| {
+            panic!("no gmp runtime runs in this process, so nothing would run this G")
+        }),
+    }
+}
+
+/// Spawns a G from a thread that is no M.
+///
+/// # Errors
+/// The body, if no runtime runs.
+pub(crate) fn spawn_from_thread<F: FnOnce() -> bool + Send + 'static>(
+    body: F,
+    location: &'static Location<'static>,
+) -> Result<GId, F> {
+    match crate::sched::home() {
+        Some(sched) => Ok(foreign::with(sched, |tracer| {
+            spawn_global(sched, tracer, body, location)
+        })),
+        None => Err(body),
     }
 }
 

@@ -1,9 +1,8 @@
 //! TCP over the network poller.
 //!
 //! Several Gs may read from one connection, or accept from one listener: one after the other, each what it gets.
-//! A socket is non-blocking; an operation that would block waits for readiness and is tried again. It belongs to the runtime in which it was
-//! made: Gs of another and threads may use it, too, but once that one has ended, waiting for it is an error, and who waits already waits for ever.
-//! Where the process has no runtime, the sockets are plain blocking ones.
+//! A socket is non-blocking; an operation that would block waits for readiness and is tried again. Where the process has no runtime, the
+//! sockets are plain blocking ones.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
