@@ -1,5 +1,6 @@
 //! A `gmp-record` for one test, in a folder of its own, and the processes that it starts and waits for.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -103,11 +104,19 @@ impl Recorder {
     }
 
     pub fn start(&self, options: &[&str], part: &str) -> Child {
-        self.command(options, part)
+        let mut command = self.command(options, part);
+        command
             .stdout(Stdio::null())
-            .stderr(std::fs::File::create(self.path("stderr")).expect("a file"))
-            .spawn()
-            .expect("it starts")
+            .stderr(std::fs::File::create(self.path("stderr")).expect("a file"));
+        // *Tests in the background*: a shell without job control has its background jobs ignore interrupts, and they hand that on.
+        // SAFETY: only a system call that is allowed between fork and exec.
+        unsafe {
+            command.pre_exec(|| match libc::signal(libc::SIGINT, libc::SIG_DFL) {
+                libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            })
+        };
+        command.spawn().expect("it starts")
     }
 
     pub fn store(&self) -> Store {
