@@ -112,7 +112,8 @@ impl Builder {
     /// Starts the runtime, runs `main` as its first G, and returns what that returned.
     ///
     /// Other Gs that have not ended then are abandoned: they never run again and their stacks are not unwound. Its timers are stopped, and
-    /// can be set again in another runtime. Threads outside that wait then, for a timer or for the network, wait for ever.
+    /// can be set again in another runtime; its sockets answer what they need not wait for. Threads outside that wait then, for a timer or for the
+    /// network, wait for ever.
     /// The runtime's memory is kept for the rest of the process, because threads in system calls may still come back to it.
     ///
     /// # Panics

@@ -1,10 +1,12 @@
 //! What threads ask for of a runtime that has ended: nothing of it runs any more, and who asked would wait for ever.
 
 use std::panic::catch_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use gmp_runtime::{Builder, channel, go, net, num_goroutines, stats, time};
+use gmp_runtime::{
+    Builder, blocking, channel, go, net, num_goroutines, procs, set_procs, stats, time, yield_now,
+};
 
 /// One at a time: whether a runtime runs is the process's.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -89,4 +91,80 @@ fn waiting_for_a_socket_of_a_runtime_that_has_ended_is_an_error() {
         let _client = std::net::TcpStream::connect(to).expect("it listens");
         listener.accept().expect("a connection");
     });
+}
+
+/// A G is in a call when its runtime ends, and goes on: what it does to timers then is done in the next runtime, or not at all.
+#[test]
+fn what_still_runs_of_an_ended_runtime_touches_no_timer_of_the_next() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (fired, fires) = mpsc::channel();
+    let (goes_on, go_on) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel();
+    // The G is in its call before the main G goes on: there is one P, and nobody has to give it up.
+    let policy = "time_slice=10s".parse().expect("a policy");
+    // SAFETY: nothing bound to a thread is held over a call into the runtime.
+    let runtime = unsafe { Builder::new() }.procs(1).policy(policy);
+    let timer = runtime.run(move || {
+        let name = |name| {
+            let fired = fired.clone();
+            move || fired.send(name).expect("wanted")
+        };
+        let timer = time::after_func(Duration::from_secs(3600), name("stopped"));
+        let marker = name("marker");
+        let (begins, began) = channel(1);
+        go(move || {
+            begins.send(()).expect("open");
+            blocking(move || {
+                go_on.recv().expect("told to");
+                // So many stopped ones that a heap is tidied.
+                let stopped = (0..200).map(|_| {
+                    let timer = time::after_func(Duration::from_secs(3600), || ());
+                    timer.stop();
+                    timer
+                });
+                drop(stopped.collect::<Vec<_>>());
+                time::after_func(Duration::from_millis(2), marker);
+                done.send(()).expect("wanted");
+            });
+        });
+        began.recv().expect("it begins");
+        timer
+    });
+    // SAFETY: as above.
+    unsafe { Builder::new() }.procs(1).run(move || {
+        assert!(!timer.reset(Duration::from_millis(1)));
+        assert!(timer.stop());
+        goes_on.send(()).expect("it waits");
+        blocking(|| is_done.recv()).expect("it goes on");
+        // Its runtime has ended, so its timer is one of this.
+        assert_eq!(blocking(|| fires.recv()), Ok("marker"));
+    });
+}
+
+/// What a thread takes out of the heaps of Ps that go may be the last of it, and the runtime may end before it is dropped.
+#[test]
+fn a_thread_that_resizes_while_the_runtime_ends_does_not_panic() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..5 {
+        let policy = "timers=spread".parse().expect("a policy");
+        // SAFETY: nothing bound to a thread is held over a call into the runtime.
+        let runtime = unsafe { Builder::new() }.procs(4).policy(policy);
+        let thread = runtime.run(|| {
+            let held = Arc::new(());
+            let timers: Vec<_> = (0..4_000)
+                .map(|_| {
+                    let held = Arc::clone(&held);
+                    time::after_func(Duration::from_secs(3600), move || _ = &held)
+                })
+                .collect();
+            timers.iter().for_each(|timer| _ = timer.stop());
+            let thread = std::thread::spawn(|| _ = set_procs(1));
+            drop(timers);
+            while procs() != 1 {
+                yield_now();
+            }
+            thread
+        });
+        thread.join().expect("no panic");
+    }
 }

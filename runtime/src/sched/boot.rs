@@ -108,6 +108,8 @@ pub(crate) fn stop(sched: &'static Sched) {
         super::stw::stop_for_ever(sched, tracer, SHUTDOWN_PATIENCE);
     });
     sched.shutdown.store(true, Ordering::SeqCst);
+    // At once: what sets a timer of this runtime in another one from now on means that one.
+    sched.ps().for_each(|p| p.timers.abandon());
     let parked: Vec<&'static M> = {
         let mut locked = sched.lock();
         let mut parked = std::mem::take(&mut locked.idle_ms);
@@ -130,7 +132,6 @@ pub(crate) fn stop(sched: &'static Sched) {
         }
         std::thread::sleep(Duration::from_micros(50));
     }
-    sched.ps().for_each(|p| p.timers.abandon());
     foreign::forget(sched);
     if let Some(spool) = &sched.spool {
         if let Some(plan) = &sched.counters {

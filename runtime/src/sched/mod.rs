@@ -338,16 +338,6 @@ pub(crate) fn home() -> Option<&'static Sched> {
     last_started().filter(|sched| !sched.is_shutdown())
 }
 
-/// The runtime whose heaps take the timers of a thread that is not an M.
-pub(crate) fn timer_home() -> &'static Sched {
-    match home() {
-        Some(sched) => sched,
-        None => {
-            panic!("no gmp runtime runs in this process, so nothing would run this timer")
-        }
-    }
-}
-
 /// The runtime of the caller: that of its M, else of threads.
 pub(crate) fn of_caller() -> Option<&'static Sched> {
     m::current().map(|m| m.sched).or_else(home)

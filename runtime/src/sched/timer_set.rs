@@ -31,7 +31,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::tidy::drop_for_others;
-use crate::shim::{AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::shim::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::timer::TimerHeap;
 
 /// No time at all: of a heap without entries.
@@ -315,14 +315,21 @@ pub(crate) enum Due<W, A> {
 /// The timers of one P.
 pub(crate) struct TimerSet<W, A> {
     heap: Mutex<TimerHeap<Entry<W, A>>>,
+    /// Whether it is abandoned. Written and read under the lock.
+    closed: AtomicBool,
     gauges: Arc<Gauges>,
 }
+
+/// The runtime of a heap has ended: it takes nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
 
 impl<W, A> TimerSet<W, A> {
     /// None.
     pub(crate) fn new() -> TimerSet<W, A> {
         TimerSet {
             heap: Mutex::new(TimerHeap::new()),
+            closed: AtomicBool::new(false),
             gauges: Arc::new(Gauges {
                 min_heap: AtomicU64::new(NEVER),
                 min_modified: AtomicU64::new(NEVER),
@@ -334,6 +341,15 @@ impl<W, A> TimerSet<W, A> {
 
     fn lock(&self) -> MutexGuard<'_, TimerHeap<Entry<W, A>>> {
         self.heap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Under the lock.
+    fn is_open(&self) -> Result<(), Closed> {
+        // Relaxed: the lock orders it.
+        match self.closed.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Closed),
+        }
     }
 
     /// When the earliest is due; [`NEVER`] when there is none. It may be due later, or not at all, if one was stopped or moved.
@@ -367,21 +383,23 @@ impl<W, A> TimerSet<W, A> {
     }
 
     /// Adds an entry that fires for certain; `true` if it is the earliest now.
-    pub(crate) fn add_plain(&self, when: u64, waiter: W) -> bool {
+    pub(crate) fn add_plain(&self, when: u64, waiter: W) -> Result<bool, Closed> {
         let mut removed = Removed::new();
         let mut heap = self.lock();
+        self.is_open()?;
         let earliest = when < self.next_when();
         self.push(&mut heap, when, Entry::Plain(waiter), &mut removed);
-        earliest
+        Ok(earliest)
     }
 
     /// Adds a timer, if it still has to be in a heap; when somebody has to be awake for it, if it is the earliest now. Go: `maybeAdd`.
-    pub(crate) fn add(&self, timer: &Arc<Timer<A>>) -> Option<u64> {
+    pub(crate) fn add(&self, timer: &Arc<Timer<A>>) -> Result<Option<u64>, Closed> {
         let mut removed = Removed::new();
         let mut heap = self.lock();
+        self.is_open()?;
         let mut state = timer.lock();
         if timer.bits() & HEAPED != 0 || !timer.is_wanted(&state) {
-            return None;
+            return Ok(None);
         }
         timer.set_bits(HEAPED);
         state.home = Some(Arc::clone(&self.gauges));
@@ -391,7 +409,7 @@ impl<W, A> TimerSet<W, A> {
         let earliest = when < self.next_when();
         let entry = Entry::Timer(Arc::clone(timer));
         self.push(&mut heap, when, entry, &mut removed);
-        earliest.then_some(when)
+        Ok(earliest.then_some(when))
     }
 
     fn push(
@@ -410,6 +428,10 @@ impl<W, A> TimerSet<W, A> {
 
     /// Puts all entries right. Go: `adjust`.
     fn revise(&self, heap: &mut TimerHeap<Entry<W, A>>, removed: &mut Removed<W, A>) {
+        if self.is_open().is_err() {
+            // Its timers may be in other heaps by now, with bits that are about those.
+            return;
+        }
         // Its time is in `min_heap` before it is taken back, so no reader misses it.
         self.gauges
             .min_heap
@@ -458,6 +480,7 @@ impl<W, A> TimerSet<W, A> {
     pub(crate) fn take_due(&self, now: u64) -> Option<Due<W, A>> {
         let mut removed = Removed::new();
         let mut heap = self.lock();
+        self.is_open().ok()?;
         // SeqCst: as in `next_when`.
         if self.gauges.min_modified.load(Ordering::SeqCst) <= now {
             self.revise(&mut heap, &mut removed);
@@ -537,9 +560,13 @@ impl<W, A> TimerSet<W, A> {
     }
 
     /// The runtime of this heap has ended, and nothing in it fires any more: its timers are stopped, and belong to no heap, so that they can be
-    /// set in another runtime. The entries stay where they are: they may be the user's to drop, and there is no G any more that could.
+    /// set in another runtime. The entries stay where they are: they may be the user's to drop, and there is no G any more that could. Nothing
+    /// is added any more: code of that runtime may still run in calls that nobody waits for.
     pub(crate) fn abandon(&self) {
-        for entry in self.lock().actions() {
+        let heap = self.lock();
+        // Relaxed: the lock orders it.
+        self.closed.store(true, Ordering::Relaxed);
+        for entry in heap.actions() {
             if let Entry::Timer(timer) = entry {
                 let mut state = timer.lock();
                 timer.leave(&mut state);
@@ -595,7 +622,7 @@ mod tests {
     fn set_to(set: &Set, timer: &Arc<Timer<usize>>, when: u64, period: u64) -> bool {
         let change = timer.modify(when, period);
         if change.add {
-            set.add(timer);
+            set.add(timer).expect("open");
         }
         change.pending
     }
@@ -617,7 +644,7 @@ mod tests {
     fn a_tick_that_was_overtaken_is_dropped() {
         let (set, timer) = (Set::new(), Arc::new(Timer::new(1, true)));
         let change = timer.modify(100, 10);
-        assert!(!change.add && timer.block().add && set.add(&timer) == Some(100));
+        assert!(!change.add && timer.block().add && set.add(&timer) == Ok(Some(100)));
         let fire = |now| match set.take_due(now) {
             Some(Due::Timer(_, firing)) => firing,
             _ => panic!("nothing is due at {now}"),
@@ -668,16 +695,21 @@ mod tests {
         );
         assert!(!set_to(&ended, &timer, 10, 0));
         assert!(!set_to(&ended, &ticker, 20, 5));
-        assert!(ticker.block().add && ended.add(&ticker).is_none());
+        assert!(ticker.block().add && ended.add(&ticker) == Ok(None));
         ended.abandon();
         assert!(!timer.stop(), "it was to fire no more");
         assert!(!set_to(&set, &timer, 30, 0));
         // Whoever waited for its channel in the runtime that ended does so for ever; this is another.
-        assert!(ticker.block().add && set.add(&ticker) == Some(20));
+        assert!(ticker.block().add && set.add(&ticker) == Ok(Some(20)));
         assert_eq!(due(&set, 20), Some((2, 20)));
         assert_eq!(due(&set, 25), Some((2, 25)));
         assert_eq!(due(&set, 30), Some((1, 30)));
         assert_eq!(due(&set, 30), Some((2, 30)));
+        // What looks at the heap that is over finds nothing, and changes no timer that is elsewhere now.
+        assert_eq!(due(&ended, 1_000), None);
+        assert!(timer.modify(40, 0).add && set.add(&timer) == Ok(None));
+        assert_eq!(ended.add(&timer), Err(Closed));
+        assert_eq!(ended.add_plain(1, 3), Err(Closed));
     }
 
     #[test]
@@ -685,7 +717,7 @@ mod tests {
         let (set, timer) = (Set::new(), Arc::new(Timer::new(1, true)));
         assert!(!set_to(&set, &timer, 10, 0));
         assert_eq!(set.len(), 0);
-        assert!(timer.block().add && set.add(&timer) == Some(10));
+        assert!(timer.block().add && set.add(&timer) == Ok(Some(10)));
         timer.unblock();
         set.compact();
         assert_eq!(set.len(), 0);

@@ -24,7 +24,7 @@ use crate::sched::m::{self, M};
 use crate::sched::p::P;
 use crate::sched::park::{Claim, Unparker, Winner};
 use crate::sched::poll_turn::Turn;
-use crate::sched::timer_set::{Change, Due, Firing, Removed, Timer, TimerSet};
+use crate::sched::timer_set::{Change, Closed, Due, Firing, Removed, Timer, TimerSet};
 use crate::sched::wake;
 use crate::time::now_ns;
 
@@ -83,27 +83,36 @@ impl TimerHandle {
     }
 
     /// Does what is left to do after a change.
+    ///
+    /// # Panics
+    /// When no runtime runs that would run it.
     pub(crate) fn settle(&self, change: Change) {
-        if change.add {
-            let (sched, p) = here();
-            // Relaxed: read by who changes the timer later; its lock, which `add` takes, is between.
-            let owner = std::ptr::from_ref(sched).cast_mut();
-            self.0.action.sched.store(owner, Ordering::Relaxed);
-            if let Some(when) = p.timers.add(&self.0) {
-                wake_net_poller(sched, when);
-            }
+        if !self.try_settle(change) {
+            nobody_runs_it();
         }
+    }
+
+    /// The same; `false` when no runtime runs that would run it, so it is in no heap.
+    fn try_settle(&self, change: Change) -> bool {
+        let placed = !change.add
+            || put(|sched, timers| {
+                // Relaxed: read by who changes the timer later; its lock, which `add` takes, is between.
+                let owner = std::ptr::from_ref(sched).cast_mut();
+                self.0.action.sched.store(owner, Ordering::Relaxed);
+                timers.add(&self.0)
+            });
         if let Some(when) = change.wake {
             // SAFETY: null, or a runtime, which is never freed.
             if let Some(sched) = unsafe { self.0.action.sched.load(Ordering::Relaxed).as_ref() } {
                 wake_net_poller(sched, when);
             }
         }
+        placed
     }
 
-    /// Somebody begins to wait for the channel that it fills, which is locked.
+    /// Somebody begins to wait for the channel that it fills, which is locked. For a G of a runtime that has ended meanwhile that is for ever.
     pub(crate) fn block(&self) {
-        self.settle(self.0.block());
+        self.try_settle(self.0.block());
     }
 
     /// That wait is over.
@@ -119,34 +128,52 @@ impl TimerHandle {
     }
 }
 
-/// Starts a timer that can be stopped.
+/// Starts a timer that can be stopped. Where no runtime runs it never fires.
 pub(crate) fn start_timer(when: u64, action: TimerAction) -> TimerHandle {
     let timer = TimerHandle::new(action);
-    timer.settle(timer.set(when, 0));
+    timer.try_settle(timer.set(when, 0));
     timer
 }
 
-/// Starts a timer that wakes a waiter for certain: nothing else may wake it. Called in the commit of the waiter's park.
+/// Starts a timer that wakes a waiter for certain: nothing else may wake it. Called in the commit of the waiter's park. A G of a runtime that
+/// has ended is not woken any more.
 pub(crate) fn start_wake(when: u64, waiter: Unparker) {
-    let (sched, p) = here();
-    if p.timers.add_plain(when, waiter) {
-        wake_net_poller(sched, when);
-    }
+    put(|_, timers| {
+        let earliest = timers.add_plain(when, waiter)?;
+        Ok(earliest.then_some(when))
+    });
 }
 
-/// The runtime and the P whose heap takes a timer that is started here. What does not hold a P uses P 0, the one that is always there.
-fn here() -> (&'static Sched, &'static P) {
-    match m::current() {
-        Some(m) => (
+/// Adds something to the heap that takes what is started here, and sees to it that somebody is awake when `add` says so. `false` if no
+/// runtime runs.
+fn put(add: impl Fn(&'static Sched, &Timers) -> Result<Option<u64>, Closed>) -> bool {
+    while let Some((sched, p)) = here() {
+        // If that is closed its runtime ended just now, and is not here any more.
+        if let Ok(when) = add(sched, &p.timers) {
+            if let Some(when) = when {
+                wake_net_poller(sched, when);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+/// The runtime and the P whose heap takes a timer that is started here. What does not hold a P uses P 0, the one that is always there. An M
+/// outlives its runtime in a call that nobody waits for, and is a thread as any other then.
+fn here() -> Option<(&'static Sched, &'static P)> {
+    match m_that_runs() {
+        Some(m) => Some((
             m.sched,
             m.p.get()
                 .map_or_else(|| m.sched.p(PId(0)), |p| heap_for(m.sched, p)),
-        ),
-        None => {
-            let sched = crate::sched::timer_home();
-            (sched, sched.p(PId(0)))
-        }
+        )),
+        None => crate::sched::home().map(|sched| (sched, sched.p(PId(0)))),
     }
+}
+
+fn m_that_runs() -> Option<&'static M> {
+    m::current().filter(|m| !m.sched.is_shutdown())
 }
 
 /// Says whether a timer that is started here would ever be run.
@@ -154,9 +181,13 @@ fn here() -> (&'static Sched, &'static P) {
 /// # Panics
 /// When it would not, because no runtime runs in this process.
 pub(crate) fn assert_running() {
-    if m::current().is_none() {
-        crate::sched::timer_home();
+    if m_that_runs().is_none() && crate::sched::home().is_none() {
+        nobody_runs_it();
     }
+}
+
+fn nobody_runs_it() -> ! {
+    panic!("no gmp runtime runs in this process, so nothing would run this timer")
 }
 
 /// The P whose heap takes a timer that is started on a P, which the caller holds: so the number of Ps does not change meanwhile.
@@ -237,7 +268,7 @@ fn act(timer: &Timer<Action>, firing: Firing, wake: impl FnOnce(Unparker)) {
 
 fn wake_waiter(m: &'static M, waiter: Unparker) {
     match waiter.g() {
-        Some(g) => wake::ready(m, g, Via::Timer),
-        None => waiter.unpark_thread(),
+        Some(g) if std::ptr::eq(g.sched, m.sched) => wake::ready(m, g, Via::Timer),
+        _ => waiter.unpark(),
     }
 }
