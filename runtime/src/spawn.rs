@@ -137,7 +137,7 @@ pub(crate) fn spawn(
     body: impl FnOnce() -> bool + Send + 'static,
     location: &'static Location<'static>,
 ) -> GId {
-    match m::current() {
+    match m::in_service() {
         Some(m) if m.p.get().is_some() => {
             let p = m.held_p();
             let g = run::get_free(m);
@@ -157,7 +157,7 @@ pub(crate) fn spawn(
     }
 }
 
-/// Spawns a G from a thread that is no M.
+/// Spawns a G from a thread that is no M in service.
 ///
 /// # Errors
 /// The body, if no runtime runs.

@@ -1,24 +1,28 @@
 //! Two runtimes at once: what belongs to the one works for the Gs of the other.
 
 use std::net::TcpStream;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use gmp_runtime::net::TcpListener;
-use gmp_runtime::{Builder, blocking, go};
+use gmp_runtime::{Builder, blocking, go, inspect, lock_os_thread, unlock_os_thread};
 
-fn run<T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
+fn run<T: Send + 'static>(procs: usize, main: impl FnOnce() -> T + Send + 'static) -> T {
     // SAFETY: nothing bound to a thread is held over a call into the runtime.
-    unsafe { Builder::new() }.procs(2).run(main)
+    unsafe { Builder::new() }.procs(procs).run(main)
 }
+
+/// One at a time: a runtime that was started last is the one that is dumped.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The Ps of the first are idle or in a call all the time: only its poller can tell.
 #[test]
 fn a_socket_wakes_threads_and_gs_of_another_runtime() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (made, listener) = mpsc::channel();
     let (end, ends) = mpsc::channel::<()>();
     let first = thread::spawn(move || {
-        run(move || {
+        run(2, move || {
             let listener = Arc::new(TcpListener::bind("127.0.0.1:0").expect("a port"));
             made.send(listener).expect("wanted");
             blocking(move || _ = ends.recv());
@@ -26,7 +30,7 @@ fn a_socket_wakes_threads_and_gs_of_another_runtime() {
     });
     let listener = listener.recv().expect("it begins");
     let to = listener.local_addr().expect("bound");
-    run(move || {
+    run(2, move || {
         let theirs = Arc::clone(&listener);
         let g = go(move || theirs.accept().map(drop));
         let client = thread::spawn(move || TcpStream::connect(to));
@@ -36,6 +40,46 @@ fn a_socket_wakes_threads_and_gs_of_another_runtime() {
         drop(TcpStream::connect(to).expect("it listens"));
         let served = blocking(|| thread.join());
         served.expect("no panic").expect("a connection");
+    });
+    drop(end);
+    first.join().expect("no panic");
+}
+
+/// The first has one P and no M that is parked: a thread is made for it on behalf of a G of the other that is locked to its own.
+#[test]
+fn a_locked_g_gets_another_runtime_a_thread() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (made, listeners) = mpsc::channel();
+    let (end, ends) = mpsc::channel::<()>();
+    let first = thread::spawn(move || {
+        run(1, move || {
+            let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
+            made.send([bind(), bind()]).expect("wanted");
+            blocking(move || _ = ends.recv());
+        });
+    });
+    let [never, listener] = listeners.recv().expect("it begins");
+    // Its second M, the first one after that in the call, polls.
+    thread::spawn(move || never.accept().map(drop));
+    while !inspect::dump().contains("last_poll=0 ") {
+        thread::yield_now();
+    }
+    let to = listener.local_addr().expect("bound");
+    run(2, move || {
+        let g = go(move || {
+            lock_os_thread();
+            let accepted = listener.accept().map(drop);
+            unlock_os_thread();
+            accepted
+        });
+        let client = thread::spawn(move || {
+            while !inspect::dump().contains("waiting net accept") {
+                thread::yield_now();
+            }
+            TcpStream::connect(to)
+        });
+        g.join().expect("no panic").expect("a connection");
+        drop(client.join());
     });
     drop(end);
     first.join().expect("no panic");

@@ -182,9 +182,10 @@ pub(crate) fn too_many_threads(max: usize) -> ! {
 
 /// Starts the thread of a new M, which was given a P. Go: `newm`.
 pub(crate) fn start_thread(m: &'static M) {
-    if m::current().is_some_and(super::lock::is_tainted) {
-        m.sched.template.make(m);
-    } else {
+    // That of the thread that may have changed: the M may be one of another runtime, where nobody had to start one. If it has ended, with its
+    // runtime, a thread that inherits too much is better than none.
+    let tainted = m::current().filter(|m| super::lock::is_tainted(m));
+    if !tainted.is_some_and(|by| by.sched.template.make(m)) {
         spawn_m(m);
     }
 }

@@ -226,6 +226,11 @@ pub(crate) fn current() -> Option<&'static M> {
     m
 }
 
+/// The M that this thread is, unless its runtime has ended: then it is in a call that nobody waits for, and a thread as any other.
+pub(crate) fn in_service() -> Option<&'static M> {
+    current().filter(|m| !m.sched.is_shutdown())
+}
+
 /// As [`current`], for signal handlers, which may interrupt a preemptible section.
 #[inline(never)]
 pub(crate) fn current_anywhere() -> Option<&'static M> {

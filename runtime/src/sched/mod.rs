@@ -340,5 +340,5 @@ pub(crate) fn home() -> Option<&'static Sched> {
 
 /// The runtime of the caller: that of its M, else of threads.
 pub(crate) fn of_caller() -> Option<&'static Sched> {
-    m::current().map(|m| m.sched).or_else(home)
+    m::in_service().map(|m| m.sched).or_else(home)
 }

@@ -49,7 +49,7 @@ impl<T: Send + 'static> Drop for Retired<T> {
             };
             // *Left behind*: an M that looks for work drops this at moments when it believes that its own queue is empty, and releases its P. It
             // looks at the global queue once more after that.
-            match m::current() {
+            match m::in_service() {
                 Some(m) => _ = spawn::spawn_global(m.sched, m.tracer(), body, self.location),
                 // *The last to tidy up*: the runtime has ended meanwhile. There is no G that could drop it, as for all that an ended runtime
                 // keeps; and a panic here may be one in a `Drop` while another unwinds.

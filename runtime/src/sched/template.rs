@@ -72,10 +72,16 @@ impl Template {
         self.lock().tid
     }
 
-    /// Has the thread of a new M made by it.
-    pub(crate) fn make(&self, m: &'static M) {
-        self.lock().wanted.push_back(m);
-        self.changed.notify_all();
+    /// Has the thread of a new M made by it, which need not be one of this runtime; `false` if it is not there.
+    #[must_use]
+    pub(crate) fn make(&self, m: &'static M) -> bool {
+        let mut orders = self.lock();
+        let is_there = matches!(orders.life, Life::Runs | Life::Ends);
+        if is_there {
+            orders.wanted.push_back(m);
+            self.changed.notify_all();
+        }
+        is_there
     }
 
     /// Whether it is there: one more thread of the runtime.

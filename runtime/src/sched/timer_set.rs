@@ -392,8 +392,13 @@ impl<W, A> TimerSet<W, A> {
         Ok(earliest)
     }
 
-    /// Adds a timer, if it still has to be in a heap; when somebody has to be awake for it, if it is the earliest now. Go: `maybeAdd`.
-    pub(crate) fn add(&self, timer: &Arc<Timer<A>>) -> Result<Option<u64>, Closed> {
+    /// Adds a timer, if it still has to be in a heap; when somebody has to be awake for it, if it is the earliest now. `note` is called under
+    /// the timer's lock if it is added. Go: `maybeAdd`.
+    pub(crate) fn add(
+        &self,
+        timer: &Arc<Timer<A>>,
+        note: impl FnOnce(&A),
+    ) -> Result<Option<u64>, Closed> {
         let mut removed = Removed::new();
         let mut heap = self.lock();
         self.is_open()?;
@@ -402,6 +407,7 @@ impl<W, A> TimerSet<W, A> {
             return Ok(None);
         }
         timer.set_bits(HEAPED);
+        note(&timer.action);
         state.home = Some(Arc::clone(&self.gauges));
         state.entry_when = state.when;
         let when = state.when;
@@ -622,7 +628,7 @@ mod tests {
     fn set_to(set: &Set, timer: &Arc<Timer<usize>>, when: u64, period: u64) -> bool {
         let change = timer.modify(when, period);
         if change.add {
-            set.add(timer).expect("open");
+            set.add(timer, |_| ()).expect("open");
         }
         change.pending
     }
@@ -644,7 +650,7 @@ mod tests {
     fn a_tick_that_was_overtaken_is_dropped() {
         let (set, timer) = (Set::new(), Arc::new(Timer::new(1, true)));
         let change = timer.modify(100, 10);
-        assert!(!change.add && timer.block().add && set.add(&timer) == Ok(Some(100)));
+        assert!(!change.add && timer.block().add && set.add(&timer, |_| ()) == Ok(Some(100)));
         let fire = |now| match set.take_due(now) {
             Some(Due::Timer(_, firing)) => firing,
             _ => panic!("nothing is due at {now}"),
@@ -695,20 +701,20 @@ mod tests {
         );
         assert!(!set_to(&ended, &timer, 10, 0));
         assert!(!set_to(&ended, &ticker, 20, 5));
-        assert!(ticker.block().add && ended.add(&ticker) == Ok(None));
+        assert!(ticker.block().add && ended.add(&ticker, |_| ()) == Ok(None));
         ended.abandon();
         assert!(!timer.stop(), "it was to fire no more");
         assert!(!set_to(&set, &timer, 30, 0));
         // Whoever waited for its channel in the runtime that ended does so for ever; this is another.
-        assert!(ticker.block().add && set.add(&ticker) == Ok(Some(20)));
+        assert!(ticker.block().add && set.add(&ticker, |_| ()) == Ok(Some(20)));
         assert_eq!(due(&set, 20), Some((2, 20)));
         assert_eq!(due(&set, 25), Some((2, 25)));
         assert_eq!(due(&set, 30), Some((1, 30)));
         assert_eq!(due(&set, 30), Some((2, 30)));
         // What looks at the heap that is over finds nothing, and changes no timer that is elsewhere now.
         assert_eq!(due(&ended, 1_000), None);
-        assert!(timer.modify(40, 0).add && set.add(&timer) == Ok(None));
-        assert_eq!(ended.add(&timer), Err(Closed));
+        assert!(timer.modify(40, 0).add && set.add(&timer, |_| ()) == Ok(None));
+        assert_eq!(ended.add(&timer, |_| ()), Err(Closed));
         assert_eq!(ended.add_plain(1, 3), Err(Closed));
     }
 
@@ -717,7 +723,7 @@ mod tests {
         let (set, timer) = (Set::new(), Arc::new(Timer::new(1, true)));
         assert!(!set_to(&set, &timer, 10, 0));
         assert_eq!(set.len(), 0);
-        assert!(timer.block().add && set.add(&timer) == Ok(Some(10)));
+        assert!(timer.block().add && set.add(&timer, |_| ()) == Ok(Some(10)));
         timer.unblock();
         set.compact();
         assert_eq!(set.len(), 0);

@@ -47,7 +47,8 @@ pub(crate) trait Fill: Send + Sync {
 /// An action, and the runtime whose heaps the timer is put into.
 pub(crate) struct Action {
     action: TimerAction,
-    /// Written before the timer is put into a heap.
+    /// Written under the timer's lock when it is put into a heap. *The other's heap*: two runtimes set one timer at once, and only one of them
+    /// gets to put it into a heap.
     sched: AtomicPtr<Sched>,
 }
 
@@ -96,10 +97,11 @@ impl TimerHandle {
     fn try_settle(&self, change: Change) -> bool {
         let placed = !change.add
             || put(|sched, timers| {
-                // Relaxed: read by who changes the timer later; its lock, which `add` takes, is between.
                 let owner = std::ptr::from_ref(sched).cast_mut();
-                self.0.action.sched.store(owner, Ordering::Relaxed);
-                timers.add(&self.0)
+                // Relaxed: the timer's lock orders it, which who changes the timer takes before it reads this.
+                timers.add(&self.0, |action| {
+                    action.sched.store(owner, Ordering::Relaxed)
+                })
             });
         if let Some(when) = change.wake {
             // SAFETY: null, or a runtime, which is never freed.
@@ -159,10 +161,9 @@ fn put(add: impl Fn(&'static Sched, &Timers) -> Result<Option<u64>, Closed>) -> 
     false
 }
 
-/// The runtime and the P whose heap takes a timer that is started here. What does not hold a P uses P 0, the one that is always there. An M
-/// outlives its runtime in a call that nobody waits for, and is a thread as any other then.
+/// The runtime and the P whose heap takes a timer that is started here. What does not hold a P uses P 0, the one that is always there.
 fn here() -> Option<(&'static Sched, &'static P)> {
-    match m_that_runs() {
+    match m::in_service() {
         Some(m) => Some((
             m.sched,
             m.p.get()
@@ -172,16 +173,12 @@ fn here() -> Option<(&'static Sched, &'static P)> {
     }
 }
 
-fn m_that_runs() -> Option<&'static M> {
-    m::current().filter(|m| !m.sched.is_shutdown())
-}
-
 /// Says whether a timer that is started here would ever be run.
 ///
 /// # Panics
 /// When it would not, because no runtime runs in this process.
 pub(crate) fn assert_running() {
-    if m_that_runs().is_none() && crate::sched::home().is_none() {
+    if m::in_service().is_none() && crate::sched::home().is_none() {
         nobody_runs_it();
     }
 }

@@ -19,7 +19,7 @@ fn set_to(set: &Set, timer: &Arc<Timer<u32>>, when: u64) -> bool {
 
 fn settle(set: &Set, timer: &Arc<Timer<u32>>, change: Change) {
     if change.add {
-        set.add(timer).expect("open");
+        set.add(timer, |_| ()).expect("open");
     }
 }
 
