@@ -435,7 +435,7 @@ fn the_queries_of_the_readme_work() {
     assert!(queries.len() >= 5);
     let r = imbalance();
     r.again(&["--procs", "2"], &["steal-imbalance"]);
-    r.text(&["--run", "1", "--intervals"]);
+    r.text(&["--run", "last", "--intervals"]);
     let store = r.store();
     for sql in queries {
         let rows = store

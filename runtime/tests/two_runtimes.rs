@@ -1,11 +1,12 @@
 //! Two runtimes at once: what belongs to the one works for the Gs of the other.
 
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use gmp_runtime::net::TcpListener;
-use gmp_runtime::{Builder, blocking, go, inspect, lock_os_thread, unlock_os_thread};
+use gmp_runtime::{Builder, blocking, go, inspect, lock_os_thread, set_procs, unlock_os_thread};
 
 fn run<T: Send + 'static>(procs: usize, main: impl FnOnce() -> T + Send + 'static) -> T {
     // SAFETY: nothing bound to a thread is held over a call into the runtime.
@@ -83,4 +84,28 @@ fn a_locked_g_gets_another_runtime_a_thread() {
     });
     drop(end);
     first.join().expect("no panic");
+}
+
+/// A thread resizes whatever runtime was started last, also one that has hardly begun or that ends.
+#[test]
+fn a_runtime_can_be_resized_from_its_first_moment_to_its_last() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run(2, || {
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        let resizes = thread::spawn(move || {
+            let mut sizes = (1..=4).cycle();
+            while !is_over.load(Ordering::Relaxed) {
+                sizes.next().map(set_procs);
+            }
+        });
+        let runs = thread::spawn(|| {
+            for _ in 0..300 {
+                run(2, || go(|| ()).join().expect("no panic"));
+            }
+        });
+        blocking(|| runs.join()).expect("no panic");
+        over.store(true, Ordering::Relaxed);
+        blocking(|| resizes.join()).expect("no panic");
+    });
 }

@@ -76,7 +76,6 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
         let _ = sched.poll_turn.take();
     }
     sched.runner_tid.announce();
-    super::set_home(sched);
     foreign::with(sched, |tracer| {
         tracer.emit(tracer.now(), Event::Procs { procs });
         {
@@ -86,6 +85,8 @@ pub(crate) fn start(sched: &'static Sched, procs: u32, spawn_main: impl FnOnce(&
             }
         }
     });
+    // *Stopped before it began*: from here on threads can stop this world, and would wait for ever for a P that nobody has and that is not idle.
+    super::set_home(sched);
     if sched.policy.netpoll == Netpoll::Thread {
         let id = next_mid(sched);
         sched.poller_thread.store(true, Ordering::Relaxed);
