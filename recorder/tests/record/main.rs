@@ -5,6 +5,7 @@ mod disks;
 mod harness;
 mod kills;
 mod names;
+mod page;
 mod processes;
 mod programs;
 mod recovery;

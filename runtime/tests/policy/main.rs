@@ -4,7 +4,6 @@
 //! never for time to pass; where a G must not give way they make the time slice so long that it is not asked to.
 
 mod order;
-mod page;
 mod place;
 mod queue;
 mod spin;

@@ -1,7 +1,10 @@
-//! `docs/adding-a-policy.md` does what it says: its files, its change and its commands are tried in a copy of the policy's crate.
+//! `docs/adding-a-policy.md` does what it says: its file, its change, its commands and its query are tried in a copy of the workspace, up to a recording
+//! in which thieves steal by the new policy.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use gmp_store::Store;
 
 /// A code block of the page.
 struct Block {
@@ -60,17 +63,28 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The repository as far as the page needs it: a workspace whose one member is the policy's crate.
+/// The repository as far as the page needs it: the workspace. What an earlier test built from it stays.
 fn copy_of_the_repository(root: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("writable");
+    for entry in std::fs::read_dir(to).expect("readable") {
+        let entry = entry.expect("readable");
+        if entry.file_type().expect("known").is_file() {
+            std::fs::remove_file(entry.path()).expect("writable");
+        } else if entry.file_name() != "target" {
+            std::fs::remove_dir_all(entry.path()).expect("writable");
+        }
+    }
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("readable");
     let members = manifest
         .lines()
-        .find(|l| l.starts_with("members = "))
+        .find_map(|l| l.strip_prefix("members = "))
         .expect("a workspace");
-    let alone = manifest.replace(members, "members = [\"runtime/policy\"]");
-    std::fs::write(to.join("Cargo.toml"), alone).expect("writable");
-    copy(&root.join("runtime/policy"), &to.join("runtime/policy"));
+    for member in members.split('"').skip(1).step_by(2) {
+        copy(&root.join(member), &to.join(member));
+    }
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        std::fs::copy(root.join(file), to.join(file)).expect("writable");
+    }
 }
 
 #[test]
@@ -80,13 +94,9 @@ fn the_page_about_adding_a_policy_works_as_it_is_written() {
         .expect("the repository");
     let page = std::fs::read_to_string(root.join("docs/adding-a-policy.md")).expect("readable");
     // At the same path each time, so that what cargo leaves does not pile up.
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("adding-a-policy");
-    let copy = work.join("repository");
-    if copy.exists() {
-        std::fs::remove_dir_all(&copy).expect("writable");
-    }
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("adding-a-policy");
     copy_of_the_repository(root, &copy);
-    let (mut printed, mut wanted) = (String::new(), Vec::new());
+    let (mut printed, mut wanted, mut queries) = (String::new(), Vec::new(), Vec::new());
     for block in blocks(&page) {
         let file = block.file.as_ref().map(|f| copy.join(f));
         match (block.language.as_str(), file) {
@@ -98,8 +108,9 @@ fn the_page_about_adding_a_policy_works_as_it_is_written() {
                 let old = std::fs::read_to_string(&file).expect("a file that is there");
                 std::fs::write(file, apply(&old, &block.text)).expect("writable");
             }
-            ("console", None) => printed += &run(&copy, &work.join("target"), &block.text),
+            ("console", None) => printed += &run(&copy, &block.text),
             ("text", None) => wanted.push(block.text),
+            ("sql", Some(file)) => queries.push((file, block.text)),
             (other, file) => panic!("what is {other} for {file:?}?"),
         }
     }
@@ -114,20 +125,36 @@ fn the_page_about_adding_a_policy_works_as_it_is_written() {
     ] {
         assert!(printed.contains(test), "{test}: {printed}");
     }
+    assert_eq!(queries.len(), 1);
+    for (db, query) in queries {
+        let (victims, steals): (String, i64) = Store::open(&db)
+            .expect("a recording")
+            .db()
+            .query_row(&query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .expect("one row");
+        assert_eq!(victims, "longer");
+        assert!(steals > 0, "nobody stole");
+    }
 }
 
-/// Runs the commands of a block; what they print.
-fn run(dir: &Path, target: &Path, commands: &str) -> String {
+/// Runs the commands of a block, each cargo or what it built; what they print.
+fn run(dir: &Path, commands: &str) -> String {
     let mut printed = String::new();
     for command in commands.lines() {
         let mut words = command.split(' ');
-        assert_eq!(words.next(), Some("cargo"), "{command}");
-        let output = Command::new(env!("CARGO"))
+        let program = match words.next() {
+            Some("cargo") => PathBuf::from(env!("CARGO")),
+            Some(built) => dir.join(built),
+            None => panic!("an empty command"),
+        };
+        let output = Command::new(program)
             .args(words)
             .current_dir(dir)
             // There is nothing to be fetched.
             .env("CARGO_NET_OFFLINE", "true")
-            .env("CARGO_TARGET_DIR", target)
+            // The page's reader finds what is built where cargo puts it by default.
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CARGO_BUILD_TARGET_DIR")
             .output()
             .expect("it starts");
         let stdout = String::from_utf8_lossy(&output.stdout);
