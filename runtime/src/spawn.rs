@@ -106,8 +106,10 @@ impl<T> JoinHandle<T> {
 /// The stack is the runtime's [`crate::Builder::stack_size`]. A panic in `f` is reported as a thread's is and reaches whoever
 /// joins the G.
 ///
+/// When memory for a stack cannot be had the program ends with a message and status 2, as Go's does.
+///
 /// # Panics
-/// Outside a runtime, and when memory for a stack cannot be had.
+/// Outside a runtime.
 #[track_caller]
 pub fn go<T, F>(f: F) -> JoinHandle<T>
 where
@@ -240,7 +242,11 @@ fn prepare(
 ) {
     let stack = match g.stack.take().map_or_else(|| g.sched.stacks.get(), Ok) {
         Ok(stack) => stack,
-        Err(e) => panic!("cannot get a stack for a new G: {e}"),
+        // Not a panic: to unwind takes memory, too.
+        Err(e) => crate::fatal::throw(
+            format_args!(""),
+            format_args!("out of memory (stack allocation)\n\n{e}"),
+        ),
     };
     if !g.system.get() {
         g.sched.live_gs.fetch_add(1, Ordering::Relaxed);

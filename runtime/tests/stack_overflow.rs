@@ -97,3 +97,43 @@ fn another_fault_goes_to_the_handler_that_was_there_before() {
     let output = run_case("another_fault_goes_to_the_handler_that_was_there_before");
     assert_eq!(output.status.code(), Some(42), "{}", stderr(&output));
 }
+
+#[test]
+fn without_memory_for_a_stack_the_program_ends_and_says_so() {
+    const NAME: &str = "without_memory_for_a_stack_the_program_ends_and_says_so";
+    if is_part(NAME) {
+        // Stacks so large that few fit into what is mapped for them at a time; one P, so that no thread is started meanwhile.
+        // SAFETY: nothing bound to a thread is held.
+        let builder = unsafe { Builder::new() };
+        builder.procs(1).stack_size(16 << 20).run(|| {
+            // What is mapped stays, nothing is added.
+            let mut limit = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            // SAFETY: a plain struct is written.
+            assert_eq!(
+                unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) },
+                0
+            );
+            limit.rlim_cur = 0;
+            // SAFETY: a plain struct is read.
+            assert_eq!(
+                unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
+                0
+            );
+            for _ in 0..100 {
+                go(|| ());
+            }
+        });
+        return;
+    }
+    let output = run_case(NAME);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("fatal error: out of memory (stack allocation)\n\ncannot map "),
+        "{said}"
+    );
+    assert!(!said.contains("panicked"), "{said}");
+}

@@ -52,6 +52,8 @@ pub(crate) fn count() -> io::Result<usize> {
     stat.rsplit_once(')')
         .and_then(|(_, fields)| fields.split_ascii_whitespace().nth(17))
         .and_then(|n| n.parse().ok())
+        // The caller is one. An emulator that makes the file up says 0 (qemu-user does).
+        .filter(|n| *n > 0)
         .ok_or_else(|| io::Error::other("no number of threads in /proc/self/stat"))
 }
 

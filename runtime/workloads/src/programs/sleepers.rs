@@ -17,7 +17,7 @@ pub const CLAIM: &str =
 /// Its options.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// How many tasks
+    /// How many tasks; before Linux 6.13 more than 32,000 need a higher vm.max_map_count
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     tasks: u64,
     /// How long each sleeps, in milliseconds
