@@ -188,6 +188,8 @@ fn condition(table: &str, column: &str) -> &'static str {
     match (table, column) {
         // What the counter of signals equals is not recorded.
         ("own_counter", _) => "name = 'steals'",
+        // Of a counter that cannot be read they only explain.
+        ("counter_def", "name" | "reason") => "available = 1",
         // Other threads may have any name.
         ("m", "name") => "kind = 'worker'",
         // Tags are the user's.
@@ -359,6 +361,7 @@ fn each_change_of_one_cell_is_found() {
     let mut tried = BTreeSet::new();
     let mut missed = BTreeMap::new();
     let mut schema = BTreeSet::new();
+    let mut readings = false;
     for (options, program) in [
         (
             &[
@@ -393,6 +396,7 @@ fn each_change_of_one_cell_is_found() {
             tried,
             missed,
         };
+        readings |= !texts(&store, "SELECT name FROM counter_def WHERE available").is_empty();
         for table in tables(&store) {
             schema.insert(table.clone());
             if WITHOUT.iter().all(|(without, _)| *without != table) {
@@ -435,6 +439,11 @@ fn each_change_of_one_cell_is_found() {
                 names.push(format!("{table}.{column}"));
             }
             for name in names {
+                // A sandbox may refuse every counter.
+                let of_readings = ["counter.", "counter_def.name", "counter_def.reason"];
+                if !readings && of_readings.iter().any(|of| name.starts_with(of)) {
+                    continue;
+                }
                 assert!(tried.contains(&name), "{name} was not tried");
             }
         }

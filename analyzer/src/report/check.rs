@@ -289,7 +289,7 @@ pub fn check<'a>(subject: &'a Subject<'a>) -> anyhow::Result<Checked<'a>> {
     let mut told = run::Told::default();
     for process in subject.processes {
         let mut checker = Checker {
-            acts: EachM::new(uses_runnext(store, process)?),
+            acts: EachM::new(policy_of(store, process)?.as_ref()),
             between: Between::default(),
             columns: Columns::default(),
             counts: Counts::new(),
@@ -384,12 +384,11 @@ fn is_lossy(run: &Run) -> bool {
     run.lost > 0 || run.resynced > 0 || run.unordered > 0
 }
 
-/// Whether the policy of a process puts Gs into `runnext`; no policy of another version that we cannot read proves anything.
-fn uses_runnext(store: &Store, process: &Process) -> anyhow::Result<bool> {
+/// The policy of a process; none, if it is one of another version that we cannot read, which proves nothing.
+fn policy_of(store: &Store, process: &Process) -> anyhow::Result<Option<Policy>> {
     let stated = ProcessInfo::all(store, process.run)?.into_iter();
     let mut policy = stated.filter(|i| i.process == process.process && i.key == info::POLICY);
-    let policy = policy.next().and_then(|i| i.value.parse::<Policy>().ok());
-    Ok(policy.is_some_and(|policy| policy.runnext))
+    Ok(policy.next().and_then(|i| i.value.parse().ok()))
 }
 
 /// Gs that did not give way: the program's doing, and no violation of the scheduler's rules.

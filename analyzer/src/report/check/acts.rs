@@ -9,6 +9,8 @@
 //! measure themselves (how late a timer was, how long a G had run when it was asked to give way); whether a request to give way found its M in a
 //! preemptible section; and what a number of Ps is changed to, except that the Ps that are used later must be among them.
 
+use gmp_policy::Policy;
+use gmp_policy::view::{End, TakeView};
 use gmp_store::EventRow;
 use gmp_trace::event::{
     Event, HandoffTo, MKind, PStopReason, Placed, PreemptCause, RetakeCause, Rule, Source,
@@ -52,23 +54,50 @@ struct Acts {
     spins: Option<bool>,
 }
 
+/// What the policy lets an M do.
+#[derive(Clone, Copy, Debug)]
+struct May {
+    /// To put what stops for the world into runnext; not, if nothing is known of the policy.
+    runnext: bool,
+    /// To take the oldest G of a ring.
+    oldest: bool,
+    /// To take the youngest.
+    youngest: bool,
+}
+
+impl May {
+    fn new(policy: Option<&Policy>) -> May {
+        /// More time slices than any policy counts before it does what it did.
+        const TICKS: u32 = 1 << 16;
+        let takes = |end: End| {
+            policy.is_none_or(|policy| {
+                (0..TICKS).any(|tick| policy.takes_from(&TakeView { tick }) == end)
+            })
+        };
+        May {
+            runnext: policy.is_some_and(|policy| policy.runnext),
+            oldest: takes(End::Oldest),
+            youngest: takes(End::Youngest),
+        }
+    }
+}
+
 /// What the Ms of a process do.
 #[derive(Debug)]
 pub struct EachM {
     ms: FxHashMap<MId, Acts>,
-    /// Whether the policy puts what stops for the world into runnext.
-    runnext: bool,
+    may: May,
     most_procs: u32,
     /// The length of the queue of each P.
     lens: Vec<u32>,
 }
 
 impl EachM {
-    /// Nothing done yet, under a policy that uses `runnext` or not.
-    pub fn new(runnext: bool) -> EachM {
+    /// Nothing done yet, under a policy, if it is known.
+    pub fn new(policy: Option<&Policy>) -> EachM {
         EachM {
             ms: FxHashMap::default(),
-            runnext,
+            may: May::new(policy),
             most_procs: 0,
             lens: Vec::new(),
         }
@@ -116,7 +145,7 @@ impl EachM {
             self.numbers(row, &mut wrong);
         }
         let acts = self.ms.entry(row.m).or_default();
-        says(acts, row, self.runnext, &mut wrong);
+        says(acts, row, self.may, &mut wrong);
         acts.apply(row);
         if let Event::Procs { procs } = row.event {
             self.most_procs = self.most_procs.max(procs);
@@ -375,7 +404,7 @@ fn started(acts: &Acts, g: GId, source: Source, wrong: &mut impl FnMut(String)) 
 }
 
 /// What the event says that follows from the state of its M.
-fn says(acts: &Acts, row: &EventRow, runnext: bool, wrong: &mut impl FnMut(String)) {
+fn says(acts: &Acts, row: &EventRow, may: May, wrong: &mut impl FnMut(String)) {
     let m = row.m;
     let kind = acts.kind;
     if let Event::Spawn { placed, kicked, .. }
@@ -397,7 +426,7 @@ fn says(acts: &Acts, row: &EventRow, runnext: bool, wrong: &mut impl FnMut(Strin
         Event::Preempt { cause, placed, .. } => {
             let stw = matches!(cause, PreemptCause::Stw | PreemptCause::AsyncStw);
             let next = matches!(placed, Placed::Runnext | Placed::Direct);
-            if stw != next && (runnext || !stw) {
+            if stw != next && (may.runnext || !stw) {
                 wrong(format!(
                     "a G is preempted ({cause}) and put to {placed}, as it never is"
                 ));
@@ -413,6 +442,16 @@ fn says(acts: &Acts, row: &EventRow, runnext: bool, wrong: &mut impl FnMut(Strin
                 Rule::Recheck => acts.took.is_none() || acts.anew,
                 Rule::Release => true,
             };
+            let taken = match source {
+                Source::Local => may.oldest,
+                Source::Youngest => may.youngest,
+                _ => true,
+            };
+            if !taken {
+                wrong(format!(
+                    "a start ({source}) is from an end of the ring that the policy never takes from"
+                ));
+            }
             let of_ring = matches!(source, Source::Local | Source::Youngest);
             if pos != 0 && !of_ring {
                 wrong(format!(
