@@ -2,7 +2,9 @@
 
 mod recording;
 
-use recording::Recording;
+use std::process::Command;
+
+use recording::{Recording, binaries};
 use serde_json::Value;
 
 /// A program whose Gs compute, so that run intervals have something to count.
@@ -150,6 +152,28 @@ fn a_counter_that_is_not_there_is_unavailable_with_the_reason() {
     assert_eq!(text.matches("unavailable").count() as i64, defs, "{text}");
     assert!(defs == 0 || text.contains("the machine has none"));
     assert!(!r.text(&[]).contains("; read in "));
+}
+
+/// Whoever has no privileges may count user code only: what leaves the kernel out says so, and the recording is as sound as any.
+#[test]
+fn an_unprivileged_user_counts_what_is_permitted_and_is_told_the_rest() {
+    // In a namespace of its own even root has none. Where that is not permitted, this test's own user records.
+    let apart = Command::new("unshare").args(["-U", "true"]).output();
+    let apart = apart.is_ok_and(|o| o.status.success());
+    let mut command = Command::new(if apart { "unshare" } else { "env" });
+    command.args(apart.then_some("-U"));
+    command.arg(binaries().join("gmp-record"));
+    let r = Recording::none();
+    r.record(command, &["--procs", "2"], PROGRAM);
+    assert!(r.text(&["--report", "check"]).contains("no violation"));
+    let said = r.text(&[]);
+    let in_part = "SELECT count(*) FROM counter_def WHERE available = 1 AND reason IS NOT NULL";
+    if r.number(in_part) > 0 {
+        let told = "page-faults: user code only: this user may not count the kernel";
+        assert!(said.contains(told), "{said}");
+        r.tamper("UPDATE counter_def SET available = 0, reason = NULL WHERE reason IS NOT NULL");
+        assert_eq!(r.analyze(&["--report", "check"]).status.code(), Some(1));
+    }
 }
 
 /// A machine on which nothing can be counted.

@@ -209,7 +209,9 @@ pub fn quality(run: &Run) -> Vec<String> {
         Some(counters) => notes.push(format!("perf counters: {counters}")),
     }
     if let Some(missing) = run.counters_reason.as_deref().and_then(missing) {
-        notes.push(format!("missing counters: {missing}"));
+        notes.push(format!(
+            "counters that are missing, or leave something out: {missing}"
+        ));
     }
     if run.clock_kind.as_deref() == Some("monotonic") {
         notes.push(

@@ -42,16 +42,30 @@ pub struct Recording {
 impl Recording {
     /// Records a bundled program.
     pub fn of(options: &[&str], program: &[&str]) -> Recording {
-        let recording = Recording {
-            dir: tempfile::tempdir().expect("a temporary folder"),
-        };
+        let recording = Recording::none();
         recording.again(options, program);
         recording
     }
 
+    /// A folder without a database.
+    pub fn none() -> Recording {
+        Recording {
+            dir: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
     /// Adds a run.
     pub fn again(&self, options: &[&str], program: &[&str]) {
-        let output = Command::new(binaries().join("gmp-record"))
+        self.record(
+            Command::new(binaries().join("gmp-record")),
+            options,
+            program,
+        );
+    }
+
+    /// Adds a run by way of a command that ends with `gmp-record`.
+    pub fn record(&self, mut command: Command, options: &[&str], program: &[&str]) {
+        let output = command
             .current_dir(self.dir.path())
             .args(["--quiet", "--spool", "."])
             .args(options)

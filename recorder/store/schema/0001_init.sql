@@ -229,7 +229,7 @@ CREATE TABLE counter_def (
   unit TEXT NOT NULL,       -- its unit
   source TEXT NOT NULL,     -- hardware or software
   available INTEGER NOT NULL, -- 1 when it was counted
-  reason TEXT,              -- why it was not
+  reason TEXT,              -- why it was not, or what it leaves out
   PRIMARY KEY (run, process, counter)
 ) WITHOUT ROWID;
 
