@@ -30,9 +30,9 @@ fn nothing_is_spawned_or_timed_after_the_end() {
     // What it did can still be asked.
     assert_eq!(stats().get(gmp_runtime::Tally::Spawns), 2);
     assert_eq!(num_goroutines(), 0);
-    // Another one is there for all of it.
+    // Another one is there for all of it. Its main G keeps its P while it waits for the thread.
     // SAFETY: as above.
-    unsafe { Builder::new() }.run(|| {
+    unsafe { Builder::new() }.procs(2).run(|| {
         std::thread::spawn(|| go(|| 7).join().expect("no panic"))
             .join()
             .expect("no panic")
