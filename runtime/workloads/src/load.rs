@@ -4,6 +4,7 @@
 //! latency counts from the time at which its request was meant to be sent. So a server that stalls is charged for all that had to wait
 //! (no coordinated omission). `--closed` sends the next request of each client when the last was answered, and says so.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -137,8 +138,8 @@ pub fn run(options: &Options, common: &Common) -> anyhow::Result<()> {
         group.wait();
         as_json(&options, &tally.lock())
     });
-    println!("{value}");
-    Ok(())
+    // Its reader may have ended in the meantime.
+    writeln!(std::io::stdout(), "{value}").context("cannot give back what was measured")
 }
 
 fn open(

@@ -1,6 +1,6 @@
-//! An echo server on the loopback, and a client that talks to it: what the network programs share.
+//! A loop that accepts, an echo server on the loopback, and a client that talks to it: what the network programs share.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,6 +8,23 @@ use std::time::Instant;
 use anyhow::Context;
 use gmp_runtime::net::{TcpListener, TcpStream};
 use gmp_runtime::{JoinHandle, go};
+
+/// Gives each connection to `serve`, until the listener has a deadline that has passed. Whatever else ends it ends the program: those
+/// who wait for their connection to be accepted would do so for ever.
+pub fn accept_all(listener: &TcpListener, mut serve: impl FnMut(TcpStream)) {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => serve(stream),
+            Err(e) if e.kind() == ErrorKind::TimedOut => return,
+            // That client has left.
+            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+            Err(e) => {
+                eprintln!("gmp-workloads: cannot accept a connection: {e}");
+                std::process::exit(1);
+            }
+        }
+    }
+}
 
 /// A server that sends back what it gets; one G for each connection.
 pub struct Echo {
@@ -18,8 +35,9 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts it.
+    /// Starts it, after it has made room for as many sockets as this user may open.
     pub fn start() -> anyhow::Result<Echo> {
+        rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the number of open files")?;
         let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on the loopback")?;
         let address = listener
             .local_addr()
@@ -29,11 +47,11 @@ impl Echo {
             let listener = Arc::clone(&listener);
             go(move || {
                 let mut connections = 0;
-                // Ends with the deadline that `stop` sets.
-                while let Ok((stream, _)) = listener.accept() {
+                // Until `stop` sets the deadline.
+                accept_all(&listener, |stream| {
                     connections += 1;
                     go(move || echo(stream));
-                }
+                });
                 connections
             })
         };

@@ -11,6 +11,7 @@ use gmp_runtime::{Tally, go, num_threads, stats, time};
 
 use crate::http;
 use crate::load::{self, Plan};
+use crate::loopback::accept_all;
 use crate::report::{Common, Report, runtime};
 
 /// What the server counts.
@@ -77,10 +78,8 @@ pub fn run<S: Send + Sync + 'static>(
         let accepting = {
             let (listener, counts) = (Arc::clone(&listener), Arc::clone(&counts));
             go(move || {
-                // Ends with the deadline that is set below.
-                while let Ok((stream, _)) = listener.accept() {
-                    accept(&state, &counts, stream);
-                }
+                // Until the deadline is set below.
+                accept_all(&listener, |stream| accept(&state, &counts, stream));
             })
         };
         let results = load::apply(&plan, seed, address);

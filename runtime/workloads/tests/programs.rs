@@ -123,3 +123,25 @@ fn mistakes_are_told() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("no power of ten"));
     assert_eq!(run(&["no-such-program"]).status.code(), Some(2));
 }
+
+/// Clients once waited for ever for a server that could not accept them.
+#[test]
+fn a_server_that_may_open_too_few_files_says_so_and_ends() {
+    for name in [
+        "io-workers",
+        "netpoll",
+        "mixed-io",
+        "tcp-echo",
+        "web-unlimited",
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n 40; exec \"$@\"", "sh"])
+            .args([env!("CARGO_BIN_EXE_gmp-workloads"), name])
+            .output()
+            .expect("it starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {stderr}");
+        assert!(stderr.contains("Too many open files"), "{name}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{name}: {stderr}");
+    }
+}

@@ -11,6 +11,7 @@ use gmp_runtime::net::{TcpListener, TcpStream};
 use gmp_runtime::{channel, go, num_threads, procs, syscall};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
+use crate::loopback::accept_all;
 use crate::report::{Common, Report, runtime};
 
 /// What it demonstrates.
@@ -106,15 +107,15 @@ fn pooled(db: &Arc<Database>, requests: u64, pool: u64) -> anyhow::Result<Measur
     let accepting = {
         let (listener, db) = (Arc::clone(&listener), Arc::clone(db));
         go(move || {
-            // Ends with the deadline that is set below.
-            while let Ok((stream, _)) = listener.accept() {
+            // Until the deadline is set below.
+            accept_all(&listener, |stream| {
                 let db = Arc::clone(&db);
                 go(move || {
                     if let Err(e) = answer(stream, &db) {
                         eprintln!("db-pool: the server: {e:#}");
                     }
                 });
-            }
+            });
         })
     };
     // The pool is a channel of connections: taken before a request, given back after.

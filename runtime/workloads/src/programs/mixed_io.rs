@@ -40,7 +40,6 @@ pub fn run(options: &Options, common: &Common) -> anyhow::Result<Report> {
         files,
         bytes,
     } = *options;
-    rlimit::increase_nofile_limit(u64::MAX)?;
     let dir = tempfile::tempdir().context("cannot make a folder for files")?;
     let path = dir.path().to_owned();
     let (right, same, took, threads, used, stats) =

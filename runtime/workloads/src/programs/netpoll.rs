@@ -23,7 +23,6 @@ pub struct Options {
 /// Runs it.
 pub fn run(options: &Options, common: &Common) -> anyhow::Result<Report> {
     let requests = options.requests;
-    rlimit::increase_nofile_limit(u64::MAX)?;
     let (right, served, took, threads, used, stats) =
         runtime(common).run(move || -> anyhow::Result<_> {
             let echo = Echo::start()?;
