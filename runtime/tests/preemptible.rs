@@ -275,10 +275,11 @@ fn a_handler_of_another_signal_is_left_alone() {
     let runs = std::thread::spawn(|| {
         runtime(2, "time_slice=10s").run(|| {
             let g = go(|| {
-                ON.store(tid() as u32, Ordering::Release);
-                // SAFETY: an atomic only.
+                // SAFETY: atomics and a system call that the kernel answers at once.
                 unsafe {
                     preemptible(|| {
+                        // In the section: the other signal must find it there.
+                        ON.store(tid() as u32, Ordering::Release);
                         while !STOP.load(Ordering::Relaxed) {
                             std::hint::spin_loop();
                         }
