@@ -112,16 +112,11 @@ fn without_memory_for_a_stack_the_program_ends_and_says_so() {
                 rlim_max: 0,
             };
             // SAFETY: a plain struct is written.
-            assert_eq!(
-                unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) },
-                0
-            );
+            let read = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
             limit.rlim_cur = 0;
             // SAFETY: a plain struct is read.
-            assert_eq!(
-                unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-                0
-            );
+            let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+            assert_eq!((read, set), (0, 0));
             for _ in 0..100 {
                 go(|| ());
             }
