@@ -169,7 +169,8 @@ fn an_unprivileged_user_counts_what_is_permitted_and_is_told_the_rest() {
     let said = r.text(&[]);
     let in_part = "SELECT count(*) FROM counter_def WHERE available = 1 AND reason IS NOT NULL";
     if r.number(in_part) > 0 {
-        let told = "page-faults: user code only: this user may not count the kernel";
+        let told =
+            "counters in part: page-faults: user code only: this user may not count the kernel";
         assert!(said.contains(told), "{said}");
         r.tamper("UPDATE counter_def SET available = 0, reason = NULL WHERE reason IS NOT NULL");
         assert_eq!(r.analyze(&["--report", "check"]).status.code(), Some(1));

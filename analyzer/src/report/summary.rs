@@ -208,10 +208,13 @@ pub fn quality(run: &Run) -> Vec<String> {
         // How many intervals were read is a fact of each process: its totals say so.
         Some(counters) => notes.push(format!("perf counters: {counters}")),
     }
-    if let Some(missing) = run.counters_reason.as_deref().and_then(missing) {
-        notes.push(format!(
-            "counters that are missing, or leave something out: {missing}"
-        ));
+    let reasons = run.counters_reason.as_deref().unwrap_or_default();
+    let (in_part, missing) = limited(reasons);
+    if !missing.is_empty() {
+        notes.push(format!("missing counters: {missing}"));
+    }
+    if !in_part.is_empty() {
+        notes.push(format!("counters in part: {in_part}"));
     }
     if run.clock_kind.as_deref() == Some("monotonic") {
         notes.push(
@@ -221,13 +224,18 @@ pub fn quality(run: &Run) -> Vec<String> {
     notes
 }
 
-/// Of the reasons that a recording gives for its counters, those of the ones that are missing or leave something out.
-fn missing(reasons: &str) -> Option<String> {
-    let parts = reasons.split("; ").filter(|part| {
-        !part.ends_with(": counted by the kernel") && !part.ends_with(": counted by the processor")
-    });
-    let parts: Vec<_> = parts.filter(|p| !p.is_empty()).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+/// Of the reasons that a recording gives for its counters, those of the ones that leave the kernel out, and those of the ones that are
+/// missing.
+fn limited(reasons: &str) -> (String, String) {
+    let (in_part, missing): (Vec<_>, Vec<_>) = reasons
+        .split("; ")
+        .filter(|part| {
+            !part.is_empty()
+                && !part.ends_with(": counted by the kernel")
+                && !part.ends_with(": counted by the processor")
+        })
+        .partition(|part| part.contains(": user code only"));
+    (in_part.join("; "), missing.join("; "))
 }
 
 fn body(stats: &Stats, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -383,12 +391,15 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_not_missing() {
-        let reasons = "cycles, instructions: no such counter; task-clock: counted by the kernel";
+        let none = "cycles, instructions: no such counter";
+        let counted = "task-clock: counted by the kernel";
+        let reasons = format!("{none}; page-faults: user code only: why; {counted}");
+        let in_part = "page-faults: user code only: why";
+        assert_eq!(limited(&reasons), (in_part.into(), none.into()));
+        assert_eq!(limited(counted), Default::default());
         assert_eq!(
-            missing(reasons).as_deref(),
-            Some("cycles, instructions: no such counter")
+            limited("not asked for"),
+            (String::new(), "not asked for".into())
         );
-        assert_eq!(missing("task-clock: counted by the kernel"), None);
-        assert_eq!(missing("not asked for").as_deref(), Some("not asked for"));
     }
 }

@@ -272,6 +272,7 @@ fn level(text: &str) -> &'static str {
         "killed",
         "waited",
         "missing",
+        "in part",
     ]
     .iter()
     .any(|w| text.contains(w))
