@@ -109,6 +109,7 @@ fn what_is_in_the_database_is_complete_though_the_spool_is_not() {
     let recorder =
         Recorder::new("recovery::what_is_in_the_database_is_complete_though_the_spool_is_not");
     let mut child = recorder.start(&["--spool-limit", "4MiB"], "work");
+    recorder.wait_for("begun", &mut child);
     recorder.wait_for_rows(1, &mut child);
     child.kill().expect("it runs");
     child.wait().expect("a child");
