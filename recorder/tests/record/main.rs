@@ -5,7 +5,6 @@ mod disks;
 mod harness;
 mod kills;
 mod names;
-mod page;
 mod processes;
 mod programs;
 mod recovery;

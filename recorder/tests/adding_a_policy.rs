@@ -1,5 +1,5 @@
-//! `docs/adding-a-policy.md` does what it says: its file, its change, its commands and its query are tried in a copy of the workspace, up to a recording
-//! in which thieves steal by the new policy.
+//! `docs/adding-a-policy.md` does what it says: its file, its change, its commands and its query are tried in a copy of the workspace, up to a
+//! recording in which thieves steal by the new policy.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
