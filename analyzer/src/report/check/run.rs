@@ -334,7 +334,21 @@ fn of_process(run: &Run, process: &Process, stated: &Stated, told: &Told, checke
     }
 }
 
-/// The counters that a process had are those that it names.
+/// What stands for the reason of a counter that is there and leaves nothing out.
+const WHOLE: &str = "it is";
+
+/// What a process says of one of its counters: `NAME, NAME: REASON; NAME: REASON`.
+fn why<'a>(reasons: &'a str, counter: &str) -> &'a str {
+    let mut parts = reasons.split("; ").filter_map(|part| part.split_once(": "));
+    let part = parts.find(|(names, _)| names.split(", ").any(|name| name == counter));
+    match part {
+        Some((_, "counted by the kernel" | "counted by the processor")) => WHOLE,
+        Some((_, reason)) => reason,
+        None => "nothing",
+    }
+}
+
+/// The counters that a process had are those that it names, and what they lack is what it says.
 fn counters(
     store: &Store,
     process: &Process,
@@ -359,10 +373,24 @@ fn counters(
     // The name of a counter, or the process's word, may be among the names that were lost.
     if stated.get(process.process, info::NAMES_LOST).is_none() {
         same(&name, &available.as_str(), "its own word", &named, checked);
+        let reasons = stated
+            .get(process.process, info::COUNTERS_REASON)
+            .unwrap_or_default();
+        for c in &defined {
+            let name = format!("{name}: why {} is not counted whole", c.name);
+            let reason = c.reason.as_deref().unwrap_or(WHOLE);
+            same(
+                &name,
+                &reason,
+                "its own word",
+                &why(reasons, &c.name),
+                checked,
+            );
+        }
     }
     for c in &defined {
         let known = matches!(c.source.as_str(), "hardware" | "software");
-        // One that is there may have a reason, too: that it does not count the kernel.
+        // One that is there may have a reason, too: that it leaves the kernel out.
         let explained = c.available || c.reason.is_some();
         if !known || c.counter > 7 || !explained {
             checked.whole(
